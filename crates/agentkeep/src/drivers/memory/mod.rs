@@ -1,0 +1,1 @@
+//! The memory driver: the model that all others are checked against.

@@ -1,0 +1,5 @@
+//! The drivers: one module each. None knows another, or anything above the seam.
+
+pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sql;

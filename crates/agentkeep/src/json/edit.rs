@@ -1,0 +1,145 @@
+//! Reading and changing members of canonical text without touching the rest of it.
+
+use super::Json;
+use super::scan::push_escaped;
+
+/// The members of an object, or nothing for other values: key text with quotes, value text.
+pub(super) struct Members<'a> {
+    rest: &'a str,
+}
+
+/// The elements of an array, or nothing for other values.
+pub(super) struct Elements<'a> {
+    rest: &'a str,
+}
+
+pub(super) fn members(text: &str) -> Members<'_> {
+    Members { rest: inside(text, '{', '}') }
+}
+
+pub(super) fn elements(text: &str) -> Elements<'_> {
+    Elements { rest: inside(text, '[', ']') }
+}
+
+fn inside(text: &str, open: char, close: char) -> &str {
+    text.strip_prefix(open).and_then(|t| t.strip_suffix(close)).unwrap_or("")
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let key_end = value_end(self.rest);
+        let key = &self.rest[..key_end];
+        let after = self.rest.get(key_end + 1..)?;
+        let value = &after[..value_end(after)];
+        self.rest = after.get(value.len() + 1..).unwrap_or("");
+        Some((key, value))
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let value = &self.rest[..value_end(self.rest)];
+        self.rest = self.rest.get(value.len() + 1..).unwrap_or("");
+        Some(value)
+    }
+}
+
+/// Where the value at the start of `text` ends. The text is canonical, so this only balances.
+fn value_end(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth) = (0, 0_usize);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                if depth == 0 {
+                    return (at + 1).min(bytes.len());
+                }
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth <= 1 => return if depth == 0 { at } else { at + 1 },
+            b'}' | b']' => depth -= 1,
+            b',' | b':' if depth == 0 => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+/// `key` as it stands in canonical text, quotes included.
+pub(super) fn quoted(key: &str) -> String {
+    let mut out = String::with_capacity(key.len() + 2);
+    out.push('"');
+    key.chars().for_each(|c| push_escaped(&mut out, c));
+    out.push('"');
+    out
+}
+
+/// Decodes canonical string text (with its quotes).
+pub(super) fn unquoted(text: &str) -> Option<String> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    if !inner.contains('\\') {
+        return Some(inner.to_owned());
+    }
+    serde_json::from_str(text).ok()
+}
+
+/// An object under construction: members replaced in place, new ones last, the rest untouched.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectEditor {
+    members: Vec<(String, String)>,
+}
+
+impl ObjectEditor {
+    /// An editor over the members of `json` (none, when it is no object).
+    pub fn of(json: &Json) -> Self {
+        let members = members(json.as_str()).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        Self { members }
+    }
+
+    /// Gives `key` the value `value`.
+    pub fn set(&mut self, key: &str, value: &Json) -> &mut Self {
+        let key = quoted(key);
+        match self.members.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, old)) => value.as_str().clone_into(old),
+            None => self.members.push((key, value.as_str().to_owned())),
+        }
+        self
+    }
+
+    /// Takes `key` out, if it is there.
+    pub fn remove(&mut self, key: &str) -> &mut Self {
+        let key = quoted(key);
+        self.members.retain(|(k, _)| *k != key);
+        self
+    }
+
+    /// The object.
+    pub fn finish(&self) -> Json {
+        let mut out = String::from("{");
+        for (i, (key, value)) in self.members.iter().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            out.push_str(key);
+            out.push(':');
+            out.push_str(value);
+        }
+        out.push('}');
+        Json::assembled(out)
+    }
+}

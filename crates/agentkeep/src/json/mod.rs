@@ -1,0 +1,290 @@
+//! [`Json`]: a checked JSON text that comes back exactly as it went in.
+
+mod edit;
+mod scan;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+pub use edit::ObjectEditor;
+pub use scan::{MAX_DEPTH, Problem, ScanError};
+
+use crate::error::{Error, Kind, Result};
+
+/// A JSON value kept as its canonical text: key order, number text and unknown fields as given.
+///
+/// Only white space outside strings and needless escapes are removed. Lone surrogates, duplicate
+/// keys and nesting beyond [`MAX_DEPTH`] are refused, with the byte position. Cloning is cheap.
+///
+/// ```
+/// use agentkeep::Json;
+/// let body = Json::parse(r#"{ "n": 1.00, "big": 18446744073709551615 }"#)?;
+/// assert_eq!(body.as_str(), r#"{"n":1.00,"big":18446744073709551615}"#);
+/// assert!(Json::parse(r#"{"a":1,"a":2}"#).is_err());
+/// # Ok::<(), agentkeep::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Json(Arc<str>);
+
+impl Json {
+    /// Checks `text` and keeps its canonical form.
+    ///
+    /// # Errors
+    /// `InvalidInput` with the byte position for text that is no JSON, repeats a key or holds a
+    /// lone surrogate; `TooLarge` for nesting beyond [`MAX_DEPTH`].
+    pub fn parse(text: &str) -> Result<Self> {
+        let (canonical, _) = scan::canonical(text, scan::Surrogates::Refuse).map_err(refused)?;
+        Ok(Self(canonical.into()))
+    }
+
+    /// As [`parse`](Self::parse), but puts U+FFFD for lone surrogates and says how many there
+    /// were: for imports of foreign data.
+    pub fn parse_replacing_surrogates(text: &str) -> Result<(Self, usize)> {
+        let (canonical, replaced) =
+            scan::canonical(text, scan::Surrogates::Replace).map_err(refused)?;
+        Ok((Self(canonical.into()), replaced))
+    }
+
+    /// Takes text that a driver stored: it must still be exactly canonical.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is not: somebody or something changed it.
+    pub fn from_stored(text: &str) -> Result<Self> {
+        match scan::canonical(text, scan::Surrogates::Refuse) {
+            Ok((canonical, _)) if canonical == text => Ok(Self(canonical.into())),
+            Ok(_) => Err(Error::new(Kind::Corrupt, "a stored body is not in canonical form")),
+            Err(error) => {
+                Err(Error::new(Kind::Corrupt, "a stored body is damaged").caused_by(error))
+            }
+        }
+    }
+
+    /// The JSON form of any serialisable value.
+    ///
+    /// # Errors
+    /// `InvalidInput` when serde cannot express the value in JSON, or as for
+    /// [`parse`](Self::parse).
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
+        let text = serde_json::to_string(value).map_err(|error| {
+            Error::new(Kind::InvalidInput, "the value has no JSON form").caused_by(error)
+        })?;
+        Self::parse(&text)
+    }
+
+    /// A JSON string.
+    pub fn string(text: &str) -> Self {
+        Self(edit::quoted(text).into())
+    }
+
+    /// A JSON integer.
+    pub fn integer(value: i64) -> Self {
+        Self(value.to_string().into())
+    }
+
+    /// `null`.
+    pub fn null() -> Self {
+        Self("null".into())
+    }
+
+    /// A JSON array of values.
+    pub fn array<'a>(values: impl IntoIterator<Item = &'a Json>) -> Self {
+        let texts: Vec<&str> = values.into_iter().map(Json::as_str).collect();
+        Self(format!("[{}]", texts.join(",")).into())
+    }
+
+    /// Text put together from canonical pieces.
+    pub(crate) fn assembled(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The canonical text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The length of the text in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Never true: the shortest JSON text has one byte.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True for an object.
+    pub fn is_object(&self) -> bool {
+        self.0.starts_with('{')
+    }
+
+    /// True for an array.
+    pub fn is_array(&self) -> bool {
+        self.0.starts_with('[')
+    }
+
+    /// True for `null`.
+    pub fn is_null(&self) -> bool {
+        &*self.0 == "null"
+    }
+
+    /// The text of member `key`, if this is an object that has it.
+    pub fn raw_member(&self, key: &str) -> Option<&str> {
+        let wanted = edit::quoted(key);
+        edit::members(&self.0).find(|(k, _)| *k == wanted).map(|(_, value)| value)
+    }
+
+    /// The member `key`, if this is an object that has it.
+    pub fn member(&self, key: &str) -> Option<Json> {
+        self.raw_member(key).map(|text| Self(text.into()))
+    }
+
+    /// Several members at once, in one pass.
+    pub fn raw_members<const N: usize>(&self, keys: [&str; N]) -> [Option<&str>; N] {
+        let mut found = [None; N];
+        for (key, value) in edit::members(&self.0) {
+            let plain = &key[1..key.len() - 1];
+            if let Some(place) = keys.iter().position(|wanted| *wanted == plain) {
+                found[place] = Some(value);
+            }
+        }
+        found
+    }
+
+    /// All members of an object: decoded key and value.
+    pub fn members(&self) -> impl Iterator<Item = (String, Json)> + '_ {
+        edit::members(&self.0)
+            .map(|(key, value)| (edit::unquoted(key).unwrap_or_default(), Self(value.into())))
+    }
+
+    /// All elements of an array.
+    pub fn elements(&self) -> impl Iterator<Item = Json> + '_ {
+        edit::elements(&self.0).map(|value| Self(value.into()))
+    }
+
+    /// The decoded text, if this is a string.
+    pub fn to_text(&self) -> Option<String> {
+        edit::unquoted(&self.0)
+    }
+
+    /// The value, if this is an integer within `i64`.
+    pub fn to_i64(&self) -> Option<i64> {
+        self.0.parse().ok()
+    }
+
+    /// The value, if this is a number; beyond the range of `f64` it is infinite.
+    pub fn to_f64(&self) -> Option<f64> {
+        if self.0.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+            self.0.parse().ok()
+        } else {
+            None
+        }
+    }
+
+    /// Reads the value into a Rust type.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it does not fit the type.
+    pub fn to<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
+        serde_json::from_str(&self.0).map_err(|error| {
+            Error::new(Kind::InvalidInput, "the JSON does not fit the type asked for")
+                .caused_by(error)
+        })
+    }
+}
+
+fn refused(error: ScanError) -> Error {
+    let (kind, advice) = match error.problem {
+        Problem::Syntax(_) => (Kind::InvalidInput, "give one JSON value (RFC 8259)"),
+        Problem::DuplicateKey => (Kind::InvalidInput, "give each key once"),
+        Problem::LoneSurrogate => {
+            (Kind::InvalidInput, "replace it, for example by U+FFFD, before storing")
+        }
+        Problem::TooDeep => (Kind::TooLarge, "flatten it, or store it as an attachment"),
+    };
+    Error::new(kind, error.to_string()).advice(advice).caused_by(error)
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for Json {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::parse(raw.get()).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_and_elements_are_found_at_any_depth_of_quoting() {
+        let json =
+            Json::parse(r#"{"a":{"x":[1,"]}"],"y":"\""},"b\n":[],"c":-1.5e3,"d":"}"}"#).unwrap();
+        assert_eq!(json.raw_member("a"), Some(r#"{"x":[1,"]}"],"y":"\""}"#));
+        assert_eq!(json.raw_member("b\n"), Some("[]"));
+        assert_eq!(json.raw_members(["d", "c", "nope"]), [Some("\"}\""), Some("-1.5e3"), None]);
+        assert_eq!(json.members().count(), 4);
+        let list = Json::parse(r#"[1,"a,b",[2,3],{"k":"v"},null]"#).unwrap();
+        let texts: Vec<String> = list.elements().map(|e| e.to_string()).collect();
+        assert_eq!(texts, ["1", "\"a,b\"", "[2,3]", "{\"k\":\"v\"}", "null"]);
+        assert_eq!(Json::parse("{}").unwrap().members().count(), 0);
+        assert_eq!(Json::parse("7").unwrap().raw_member("a"), None);
+    }
+
+    #[test]
+    fn editing_keeps_order_and_everything_else() {
+        let json = Json::parse(r#"{"a":1.0,"b":{"deep":1e999},"c":3}"#).unwrap();
+        let mut editor = ObjectEditor::of(&json);
+        editor.set("b", &Json::string("new\u{0}")).set("z", &Json::null()).remove("a");
+        assert_eq!(editor.finish().as_str(), r#"{"b":"new\u0000","c":3,"z":null}"#);
+    }
+
+    #[test]
+    fn serde_passes_text_through() {
+        #[derive(Serialize, Deserialize)]
+        struct Outer {
+            body: Json,
+        }
+        let text = r#"{"body":{"$serde_json::private::Number":"1","n":1.0,"u":18446744073709551615,"h":1e400}}"#;
+        let outer: Outer = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&outer).unwrap(), text);
+        assert!(serde_json::from_str::<Outer>(r#"{"body":"\ud800"}"#).is_err());
+    }
+
+    #[test]
+    fn stored_text_must_be_untouched() {
+        assert!(Json::from_stored(r#"{"a":1}"#).is_ok());
+        for text in [r#"{"a": 1}"#, r#"{"a":1"#, r#""\u0041""#] {
+            assert_eq!(Json::from_stored(text).unwrap_err().kind(), Kind::Corrupt);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What is kept: every table, index and log, declared once and read by repositories and drivers.
+//!
+//! A new kind of thing to keep is a few lines in [`AGENTKEEP`] and a repository.
+
+mod id;
+mod tables;
+mod value;
+
+pub use id::{EntryId, Key, MAX_ID, Namespace, OperationId, Stream, Turn, check_id};
+pub use tables::*;
+pub use value::{Number, Value};
+
+use crate::error::{Error, Kind, Result};
+use crate::json::Json;
+
+/// Longest text in an index, in bytes.
+pub const MAX_INDEXED_TEXT: usize = 1024;
+
+/// Everything that a store keeps.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// Its name, kept in the store: a driver refuses a store that holds another schema.
+    pub name: &'static str,
+    /// The format version: a newer one is refused, an older one upgraded at open.
+    pub version: u32,
+    /// Tables of records.
+    pub tables: &'static [&'static Table],
+    /// Append-only logs.
+    pub logs: &'static [&'static Log],
+    /// Views for analysts.
+    pub views: &'static [LineageView],
+}
+
+/// A table of records.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name, as SQL shows it.
+    pub name: &'static str,
+    /// Names of the key's parts, 1 to 4.
+    pub key: &'static [&'static str],
+    /// The indexed fields, extracted from the body when an operation is made.
+    pub fields: &'static [Field],
+    /// The indexes. Every table also has [`BY_KEY`] and [`BY_TURN`].
+    pub indexes: &'static [Index],
+}
+
+/// An indexed field of a table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The column's name.
+    pub name: &'static str,
+    /// The path of members that leads to it in the body.
+    pub path: &'static [&'static str],
+    /// True when the field is a list whose every element is indexed.
+    pub many: bool,
+}
+
+/// An index of a table. Ties are ordered by key, always ascending.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name, unique within the table.
+    pub name: &'static str,
+    /// Names of fields; a list field can only come first.
+    pub fields: &'static [(&'static str, Order)],
+}
+
+/// The direction in which an index holds a field; a query goes along it or exactly against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Smallest first.
+    Ascending,
+    /// Largest first.
+    Descending,
+}
+
+/// The index of every table over its key alone.
+pub static BY_KEY: Index = Index { name: "key", fields: &[] };
+
+/// The index of every table over the turn of the last write; records without one are not in it.
+pub static BY_TURN: Index = Index { name: "turn", fields: &[("turn", Order::Ascending)] };
+
+/// A log: many streams of numbered entries.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Its name, as SQL shows it.
+    pub name: &'static str,
+}
+
+/// A view that unrolls lineages (a list of `[stream, from, to]` in a record) into log entries.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LineageView {
+    /// The view's name.
+    pub name: &'static str,
+    /// The table whose records hold the list.
+    pub table: &'static Table,
+    /// The member that holds it.
+    pub member: &'static str,
+    /// The log that the streams are of.
+    pub log: &'static Log,
+}
+
+/// The value or, for a list field, values that one record has in a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldValue {
+    /// Of a plain field.
+    One(Value),
+    /// Of a list field: distinct, ascending.
+    Many(Vec<Value>),
+}
+
+impl Schema {
+    /// The table of this name, the built-in ones included.
+    pub fn table(&self, name: &str) -> Option<&'static Table> {
+        BUILT_IN.iter().chain(self.tables).find(|table| table.name == name).copied()
+    }
+
+    /// The log of this name.
+    pub fn log(&self, name: &str) -> Option<&'static Log> {
+        self.logs.iter().find(|log| log.name == name).copied()
+    }
+}
+
+impl Table {
+    /// The index of this name, [`BY_KEY`] and [`BY_TURN`] included.
+    pub fn index(&self, name: &str) -> Option<&'static Index> {
+        [&BY_KEY, &BY_TURN].into_iter().chain(self.indexes_static()).find(|i| i.name == name)
+    }
+
+    fn indexes_static(&self) -> std::slice::Iter<'static, Index> {
+        self.indexes.iter()
+    }
+
+    /// The place of a field among [`fields`](Self::fields).
+    pub fn field(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.name == name)
+    }
+
+    /// The indexed fields of `body`, in the order of [`fields`](Self::fields).
+    ///
+    /// # Errors
+    /// `TooLarge` for a text beyond [`MAX_INDEXED_TEXT`].
+    pub fn extract(&self, body: &Json) -> Result<Vec<FieldValue>> {
+        self.fields.iter().map(|field| field.extract(body)).collect()
+    }
+}
+
+impl Field {
+    fn extract(&self, body: &Json) -> Result<FieldValue> {
+        let mut at = Some(body.clone());
+        for step in self.path {
+            at = at.and_then(|json| json.member(step));
+        }
+        if !self.many {
+            let value = at.map_or(Value::Missing, |json| Value::of_json(json.as_str()));
+            return self.checked(value).map(FieldValue::One);
+        }
+        let mut values: Vec<Value> = at
+            .iter()
+            .flat_map(Json::elements)
+            .map(|element| self.checked(Value::of_json(element.as_str())))
+            .collect::<Result<_>>()?;
+        values.sort();
+        values.dedup();
+        Ok(FieldValue::Many(values))
+    }
+
+    fn checked(&self, value: Value) -> Result<Value> {
+        match &value {
+            Value::Text(text) if text.len() > MAX_INDEXED_TEXT => {
+                let message = format!("the field {} has {} bytes", self.path.join("."), text.len());
+                Err(Error::new(Kind::TooLarge, message)
+                    .advice(format!("an indexed text has at most {MAX_INDEXED_TEXT} bytes")))
+            }
+            _ => Ok(value),
+        }
+    }
+}
+
+/// The places of one record in `index`: for each, bytes whose order is the index's order, without
+/// the key. Empty when the record is not in the index.
+pub fn index_entries(
+    table: &Table,
+    index: &Index,
+    fields: &[FieldValue],
+    turn: Option<&Turn>,
+) -> Vec<Vec<u8>> {
+    if index.name == BY_TURN.name {
+        let encode = |turn: &Turn| {
+            let mut out = Vec::new();
+            Value::text(turn.as_str()).encode(false, &mut out);
+            out
+        };
+        return turn.map(encode).into_iter().collect();
+    }
+    let mut entries = vec![Vec::new()];
+    for (name, order) in index.fields {
+        let descending = *order == Order::Descending;
+        match table.field(name).and_then(|place| fields.get(place)) {
+            Some(FieldValue::One(value)) => {
+                for entry in &mut entries {
+                    value.encode(descending, entry);
+                }
+            }
+            Some(FieldValue::Many(values)) => {
+                entries = entries
+                    .iter()
+                    .flat_map(|entry| {
+                        values.iter().map(|value| {
+                            let mut entry = entry.clone();
+                            value.encode(descending, &mut entry);
+                            entry
+                        })
+                    })
+                    .collect();
+            }
+            None => return Vec::new(),
+        }
+    }
+    entries
+}
+
+/// The checksum that drivers keep beside a record or entry, over its parts in order.
+pub fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for part in parts {
+        // The length keeps ("ab", "c") and ("a", "bc") apart.
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize()
+}

@@ -1,0 +1,140 @@
+//! The declaration itself.
+
+use super::Order::{Ascending, Descending};
+use super::{Field, Index, LineageView, Log, Schema, Table};
+
+/// What agentkeep keeps.
+pub static AGENTKEEP: Schema = Schema {
+    name: "agentkeep",
+    version: 1,
+    tables: &[&CONTAINERS, &IMAGES, &SESSIONS, &LINEAGES, &DELETIONS, &GARBAGE],
+    logs: &[&MESSAGES],
+    views: &[LineageView {
+        name: "session_messages",
+        table: &LINEAGES,
+        member: "segments",
+        log: &MESSAGES,
+    }],
+};
+
+/// Tables that every store has, kept by the driver in the commit that changes what they tell of.
+pub static BUILT_IN: [&Table; 3] = [&STREAMS, &NAMESPACES, &BLOBS];
+
+/// Built in: one record for each stream: `{log, stream, birth, first, last, count, bytes,
+/// updated}`. `first` is the smallest number still there (`last` + 1 when none is).
+pub static STREAMS: Table = Table {
+    name: "_streams",
+    key: &["log", "stream"],
+    fields: &[field("log", &["log"]), field("updated", &["updated"])],
+    indexes: &[Index {
+        name: "by_updated",
+        fields: &[("log", Ascending), ("updated", Descending)],
+    }],
+};
+
+/// Built in: one record for each namespace, with the user's own fields; made by its first write.
+/// Read alike from every namespace.
+pub static NAMESPACES: Table =
+    Table { name: "_namespaces", key: &["namespace"], fields: &[], indexes: &[] };
+
+/// Built in: one record for each blob: `{hash, size, references, unreferencedSince}`, the last
+/// only while nothing refers to it.
+pub static BLOBS: Table = Table {
+    name: "_blobs",
+    key: &["hash"],
+    fields: &[field("unreferenced_since", &["unreferencedSince"])],
+    indexes: &[Index { name: "by_unreferenced", fields: &[("unreferenced_since", Ascending)] }],
+};
+
+/// Isolation boundaries that group images.
+pub static CONTAINERS: Table = Table {
+    name: "containers",
+    key: &["container_id"],
+    fields: &[field("created_at", &["createdAt"])],
+    indexes: &[NEWEST],
+};
+
+/// Agents' definitions with their conversation.
+pub static IMAGES: Table = Table {
+    name: "images",
+    key: &["image_id"],
+    fields: &[
+        field("container_id", &["containerId"]),
+        field("name", &["name"]),
+        field("parent_image_id", &["parentImageId"]),
+        field("created_at", &["createdAt"]),
+        list("tags", &["tags"]),
+    ],
+    indexes: &[
+        NEWEST,
+        Index {
+            name: "by_container",
+            fields: &[("container_id", Ascending), ("created_at", Descending)],
+        },
+        Index { name: "by_name", fields: &[("name", Ascending), ("created_at", Descending)] },
+        Index {
+            name: "by_parent",
+            fields: &[("parent_image_id", Ascending), ("created_at", Descending)],
+        },
+        BY_TAG,
+    ],
+};
+
+/// Conversations.
+pub static SESSIONS: Table = Table {
+    name: "sessions",
+    key: &["session_id"],
+    fields: &[
+        field("image_id", &["imageId"]),
+        field("container_id", &["containerId"]),
+        field("created_at", &["createdAt"]),
+        list("tags", &["tags"]),
+    ],
+    indexes: &[
+        NEWEST,
+        Index { name: "by_image", fields: &[("image_id", Ascending), ("created_at", Descending)] },
+        Index {
+            name: "by_container",
+            fields: &[("container_id", Ascending), ("created_at", Descending)],
+        },
+        BY_TAG,
+    ],
+};
+
+/// For each session the segments of message streams that make up its conversation.
+pub static LINEAGES: Table = Table {
+    name: "lineages",
+    key: &["session_id"],
+    fields: &[list("streams", &["streams"])],
+    indexes: &[Index { name: "by_stream", fields: &[("streams", Ascending)] }],
+};
+
+/// What has been deleted and is still being collected: one record, `pending`.
+pub static DELETIONS: Table =
+    Table { name: "deletions", key: &["name"], fields: &[], indexes: &[] };
+
+/// Streams that may have entries which no lineage refers to.
+pub static GARBAGE: Table = Table {
+    name: "garbage",
+    key: &["stream"],
+    fields: &[field("since", &["since"])],
+    indexes: &[Index { name: "by_age", fields: &[("since", Ascending)] }],
+};
+
+/// The messages of all conversations.
+pub static MESSAGES: Log = Log { name: "messages" };
+
+/// Newest first, then by id.
+const NEWEST: Index = Index { name: "newest", fields: &[("created_at", Descending)] };
+
+/// One tag's records, newest first.
+const BY_TAG: Index =
+    Index { name: "by_tag", fields: &[("tags", Ascending), ("created_at", Descending)] };
+
+const fn field(name: &'static str, path: &'static [&'static str]) -> Field {
+    Field { name, path, many: false }
+}
+
+const fn list(name: &'static str, path: &'static [&'static str]) -> Field {
+    Field { name, path, many: true }
+}
