@@ -51,22 +51,24 @@ impl Number {
         }
     }
 
-    /// Orders numbers that have the same `f64`.
-    fn tie(self) -> u64 {
+    /// Orders numbers that have the same `f64`: beyond 2^53 an integer may share it with others,
+    /// and 2^63 with `i64::MAX`.
+    fn tie(self) -> (u8, u64) {
         match self {
-            Self::Integer(i) => i.cast_unsigned() ^ (1 << 63),
-            Self::Real(r) if r > 0.0 => u64::MAX,
-            Self::Real(_) => 0,
+            Self::Integer(i) => (1, i.cast_unsigned() ^ (1 << 63)),
+            Self::Real(r) if r > 0.0 => (2, 0),
+            Self::Real(_) => (0, 0),
         }
     }
 
-    /// 16 bytes whose order is the order of the numbers.
-    fn sortable(self) -> [u8; 16] {
+    /// 17 bytes whose order is the order of the numbers.
+    fn sortable(self) -> [u8; 17] {
         let bits = self.approximate().to_bits();
         let ordered = if bits >> 63 == 1 { !bits } else { bits | (1 << 63) };
-        let mut out = [0; 16];
+        let (side, integer) = self.tie();
+        let mut out = [side; 17];
         out[..8].copy_from_slice(&ordered.to_be_bytes());
-        out[8..].copy_from_slice(&self.tie().to_be_bytes());
+        out[9..].copy_from_slice(&integer.to_be_bytes());
         out
     }
 }
