@@ -1,4 +1,27 @@
-//! agentkeep keeps what an AI agent must not lose.
+//! agentkeep keeps what an AI agent must not lose: its conversations today; events, runs,
+//! checkpoints and capabilities next, in one store on the database you already run.
+//!
+//! ```
+//! use agentkeep::{At, Container, Image, Message, Session, Store};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> agentkeep::Result<()> {
+//! let store = Store::open("memory:").await?; // or sqlite:./keep.db
+//! store.containers().save(Container::new("acme")?).await?;
+//! store.images().save(Image::new("helper", "acme", "Helper")?).await?;
+//! store.sessions().save(Session::new("chat", "helper", "acme")?).await?;
+//!
+//! let chat = store.messages("chat");
+//! chat.add(Message::user("Where is my order?")?).await?;
+//! chat.add(Message::assistant("On its way.")?).await?;
+//!
+//! store.sessions().fork("chat", At::End, "what-if").await?; // shares the past, costs nothing
+//! assert_eq!(store.messages("what-if").count().await?, 2);
+//! # Ok(()) }
+//! ```
+//!
+//! - [`Store`] is the handle; [`urls`] says what can be opened.
+//! - [`Unit`] changes several things in one commit.
+//! - [`driver`] is the seam to databases, with its laws; [`schema`] what is kept.
+//! - [`Error`] says what was wrong, where, and what to do.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -6,7 +29,20 @@ pub mod driver;
 pub mod drivers;
 mod error;
 mod json;
+mod model;
+mod repo;
 pub mod schema;
+mod store;
+pub mod urls;
 
 pub use error::{Error, Kind, Result};
 pub use json::{Json, MAX_DEPTH, ObjectEditor, Problem, ScanError};
+pub use model::{
+    Attachment, Container, Content, Image, Message, Session, StoredMessage, ToolCall, ToolResult,
+};
+pub use repo::{
+    Added, At, Attachments, Collected, Containers, Done, Images, List, Load, Loaded, Messages,
+    Page, Parents, SaveOptions, Sessions, Tally, TurnMessages, Unit, UnitContainers, UnitImages,
+    UnitMessages, UnitSessions, estimate_tokens,
+};
+pub use store::Store;

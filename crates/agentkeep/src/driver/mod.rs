@@ -102,8 +102,8 @@ pub trait Driver: Reader {
     /// - the record of the namespace in `_namespaces` is made by the first commit; deleting it is
     ///   refused with `Conflict` while the namespace holds anything;
     /// - the same operation id again answers the first result with `replayed`, for at least 24
-    ///   hours and 100,000 operations of a namespace; with other operations it is an
-    ///   `IdempotencyConflict`.
+    ///   hours and 100,000 operations of a namespace, whatever the preconditions say by now; with
+    ///   another [`digest`](Batch::digest) it is an `IdempotencyConflict`.
     async fn commit(&self, batch: Batch) -> Result<Committed>;
 
     /// Hints about appends to one stream, or to all streams of a log.

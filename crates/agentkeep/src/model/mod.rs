@@ -1,0 +1,16 @@
+//! The plain types that users think in.
+
+mod attachment;
+mod container;
+pub(crate) mod document;
+mod image;
+mod message;
+mod session;
+mod tools;
+
+pub use attachment::Attachment;
+pub use container::Container;
+pub use image::Image;
+pub use message::{Content, Message, StoredMessage};
+pub use session::Session;
+pub use tools::{ToolCall, ToolResult};

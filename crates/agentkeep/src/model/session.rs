@@ -1,0 +1,55 @@
+//! Sessions.
+
+use super::document::{self, described, document};
+use crate::error::Result;
+use crate::json::{Json, ObjectEditor};
+
+document!(
+    /// A conversation.
+    ///
+    /// As JSON: `{"sessionId", "imageId", "containerId", "title"?, "tags"?, "metadata"?,
+    /// "createdAt", "updatedAt", ...}`.
+    Session,
+    "session",
+    "sessionId"
+);
+described!(Session);
+
+impl Session {
+    /// A new session of an image, created now.
+    ///
+    /// # Errors
+    /// `InvalidId`.
+    pub fn new(id: &str, image_id: &str, container_id: &str) -> Result<Self> {
+        let now = Json::integer(document::now());
+        let mut editor = ObjectEditor::default();
+        editor.set("sessionId", &Json::string(id));
+        editor.set("imageId", &Json::string(image_id));
+        editor.set("containerId", &Json::string(container_id));
+        editor.set("createdAt", &now).set("updatedAt", &now);
+        Self::from_json(editor.finish())
+    }
+
+    fn check(json: &Json) -> Result<()> {
+        document::required_id("session", json, "imageId")?;
+        document::required_id("session", json, "containerId")?;
+        document::optional_text("session", json, "title")?;
+        document::optional_number("session", json, "createdAt")?;
+        document::optional_number("session", json, "updatedAt")?;
+        document::optional_tags("session", json)
+    }
+
+    /// The image that it belongs to.
+    pub fn image_id(&self) -> String {
+        self.text("imageId")
+    }
+
+    /// The container that it belongs to.
+    pub fn container_id(&self) -> String {
+        self.text("containerId")
+    }
+
+    fn text(&self, field: &str) -> String {
+        self.json.member(field).and_then(|value| value.to_text()).unwrap_or_default()
+    }
+}

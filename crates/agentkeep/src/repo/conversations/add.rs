@@ -1,0 +1,153 @@
+//! Adding messages.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use super::edit::expect_visible;
+use super::lineage::{Lineage, Segment};
+use super::view::{View, not_found};
+use crate::driver::{Known, NewEntry};
+use crate::error::{Error, Kind, Result};
+use crate::model::Message;
+use crate::repo::plan::{AddReceipt, Intent, Placed, Plan};
+use crate::schema::{EntryId, Stream};
+
+/// Where an added message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Added {
+    /// Its place in the conversation, counted from 0.
+    pub index: u64,
+    /// True when the same message was there before: nothing was changed.
+    pub duplicate: bool,
+}
+
+/// Adds messages to the end of a session.
+#[derive(Debug)]
+pub(crate) struct AddIntent {
+    pub(crate) session: String,
+    pub(crate) messages: Vec<Message>,
+}
+
+#[async_trait]
+impl Intent for AddIntent {
+    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
+        expect_visible(plan, &self.session).await?;
+        let Some(planned) = plan.lineage(&self.session).await? else {
+            return Err(not_found(&self.session));
+        };
+        let mut lineage = planned.lineage.clone();
+        let stream = open_stream(&mut lineage);
+        let open_is_new = lineage != planned.lineage;
+        let known = self.known(plan, &lineage, open_is_new).await?;
+        let (entries, placed) = self.entries(&known)?;
+        let before = lineage.closed_len();
+        if open_is_new {
+            plan.set_lineage(&self.session, lineage);
+        }
+        let messages = self.append(plan, &stream, entries, placed);
+        plan.receipts.push(AddReceipt { operation: messages.0, messages: messages.1, before });
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        let refs: Vec<_> = self.messages.iter().map(Message::refs).collect();
+        format!("{self:?}{refs:?}")
+    }
+}
+
+/// The stream that new messages go to; a closed lineage gets another one.
+fn open_stream(lineage: &mut Lineage) -> Stream {
+    if let Some(open) = lineage.open() {
+        return open.stream.clone();
+    }
+    let stream = Stream::unique("messages");
+    lineage.segments.push(Segment { stream: stream.clone(), from: 1, to: None });
+    stream
+}
+
+impl AddIntent {
+    /// The messages of the conversation that have one of the new ids. Those in the open stream
+    /// are left to the driver, which knows them at the commit, unless the plan must be careful.
+    async fn known(
+        &self,
+        plan: &Plan<'_>,
+        lineage: &Lineage,
+        open_is_new: bool,
+    ) -> Result<HashMap<EntryId, (u64, Message)>> {
+        let only_open = lineage.segments.len() == 1;
+        if only_open && (open_is_new || !plan.careful) {
+            return Ok(HashMap::new());
+        }
+        let ids: Vec<EntryId> =
+            self.messages.iter().filter_map(Message::entry_id).cloned().collect();
+        let found = View::of(plan.space, &self.session, lineage.clone()).by_ids(&ids).await?;
+        let by_id = |stored: crate::model::StoredMessage| {
+            let id = stored.message.entry_id().cloned()?;
+            Some((id, (stored.index, stored.message)))
+        };
+        Ok(found.into_iter().filter_map(by_id).collect())
+    }
+
+    /// The entries to append, and where each message is or will be.
+    fn entries(
+        &self,
+        known: &HashMap<EntryId, (u64, Message)>,
+    ) -> Result<(Vec<NewEntry>, Vec<Placed>)> {
+        let (mut entries, mut placed) = (Vec::<NewEntry>::new(), Vec::new());
+        let mut new: HashMap<&EntryId, usize> = HashMap::new();
+        for message in &self.messages {
+            let id = message.entry_id();
+            if let Some((index, old)) = id.and_then(|id| known.get(id)) {
+                self.same(message, old.json())?;
+                placed.push(Placed::Known(*index));
+                continue;
+            }
+            if let Some(&entry) = id.and_then(|id| new.get(id)) {
+                self.same(message, &entries[entry].body)?;
+                placed.push(Placed::Entry(entry));
+                continue;
+            }
+            if let Some(id) = id {
+                new.insert(id, entries.len());
+            }
+            placed.push(Placed::Entry(entries.len()));
+            let (body, refs) = (message.json().clone(), message.refs().to_vec());
+            entries.push(NewEntry { id: id.cloned(), body, refs });
+        }
+        Ok((entries, placed))
+    }
+
+    fn same(&self, message: &Message, old: &crate::Json) -> Result<()> {
+        if message.json() == old {
+            return Ok(());
+        }
+        let id = message.id().unwrap_or_default();
+        Err(Error::new(
+            Kind::IdempotencyConflict,
+            format!("message {id:?} is there with other content"),
+        )
+        .at(format!("session {:?}", self.session))
+        .advice("give the new message another id, or edit the old one"))
+    }
+
+    fn append(
+        &self,
+        plan: &mut Plan<'_>,
+        stream: &Stream,
+        entries: Vec<NewEntry>,
+        placed: Vec<Placed>,
+    ) -> (usize, Vec<Placed>) {
+        if entries.is_empty() {
+            return (usize::MAX, placed);
+        }
+        let known = if plan.careful { Known::Refuse } else { Known::Answer };
+        let (operation, start) = plan.append(&self.session, stream, entries, known);
+        let moved = placed.into_iter().map(|placed| match placed {
+            Placed::Entry(entry) => Placed::Entry(entry + start),
+            known @ Placed::Known(_) => known,
+        });
+        (operation, moved.collect())
+    }
+}

@@ -1,0 +1,95 @@
+//! Checking what the driver cannot know: that lineages, sessions and deletions fit together.
+
+use super::lineage::Lineage;
+use super::pending::Pending;
+use crate::driver::{CheckReport, Find};
+use crate::error::Result;
+use crate::json::Json;
+use crate::repo::space::Space;
+use crate::schema::{GARBAGE, Key, LINEAGES, NAMESPACES, SESSIONS, STREAMS, check_id};
+
+/// All namespaces.
+pub(crate) async fn namespaces(space: &Space) -> Result<Vec<String>> {
+    let records = space.find_all(Find::by(&NAMESPACES, "key")?).await?;
+    Ok(records.into_iter().map(|record| record.key.first().to_owned()).collect())
+}
+
+/// The driver's own check, and ours for every namespace.
+pub(crate) async fn check(space: &Space) -> Result<CheckReport> {
+    let mut report = space.driver().check().await?;
+    for namespace in namespaces(space).await? {
+        if check_id("namespace", &namespace).is_err() {
+            report.damaged(format!("namespace {namespace:?}"), "its name is no valid id");
+            continue;
+        }
+        let space = space.sibling(crate::schema::Namespace::new(&namespace)?);
+        lineages(&space, &mut report).await?;
+        due(&space, &mut report).await?;
+    }
+    Ok(report)
+}
+
+async fn lineages(space: &Space, report: &mut CheckReport) -> Result<()> {
+    let place = |what: &str| format!("{:?} {what}", space.namespace());
+    for record in space.find_all(Find::by(&LINEAGES, "key")?).await? {
+        let id = record.key.first().to_owned();
+        if space.get(&Key::new(&SESSIONS, [id.as_str()])?).await?.is_none() {
+            report.damaged(place(&format!("lineage {id:?}")), "there is no such session");
+        }
+        match Lineage::of_record(&record) {
+            Ok((lineage, _)) => segments(space, &id, &lineage, report).await?,
+            Err(error) => report.damaged(place(&format!("lineage {id:?}")), error.message()),
+        }
+    }
+    for record in space.find_all(Find::by(&SESSIONS, "key")?).await? {
+        let id = record.key.first();
+        if space.get(&Key::new(&LINEAGES, [id])?).await?.is_none() {
+            report.damaged(place(&format!("session {id:?}")), "it has no lineage");
+        }
+    }
+    Ok(())
+}
+
+/// Closed segments must lie within what their streams hold.
+async fn segments(
+    space: &Space,
+    id: &str,
+    lineage: &Lineage,
+    report: &mut CheckReport,
+) -> Result<()> {
+    for segment in &lineage.segments {
+        let Some(to) = segment.to else { continue };
+        let key = Key::new(&STREAMS, ["messages", segment.stream.as_str()])?;
+        let head = space.get(&key).await?;
+        let number = |field| {
+            let member = head.as_ref().and_then(|head| head.body.member(field));
+            member.as_ref().and_then(Json::to_i64).and_then(|n| u64::try_from(n).ok())
+        };
+        let holds = number("first").is_some_and(|first| first <= segment.from)
+            && number("last").is_some_and(|last| to <= last);
+        if !holds {
+            let place = format!("{:?} session {id:?}", space.namespace());
+            let what = format!("messages of stream {} are missing", segment.stream);
+            report.damaged(place, what);
+        }
+    }
+    Ok(())
+}
+
+async fn due(space: &Space, report: &mut CheckReport) -> Result<()> {
+    for root in Pending::load(space).await?.roots {
+        let what =
+            if root.erase { "its erasure is not finished" } else { "its deletion is not finished" };
+        report.due(format!("{:?} {root}", space.namespace()), what);
+    }
+    for note in space.find_all(Find::by(&GARBAGE, "key")?).await? {
+        let staged = note.body.raw_member("staged") == Some("true");
+        let what = if staged {
+            "an import staged it and has not finished"
+        } else {
+            "it may hold deleted messages"
+        };
+        report.due(format!("{:?} stream {}", space.namespace(), note.key.first()), what);
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Deletions that have taken effect and are still being collected.
+//!
+//! One record for each namespace lists the roots. Whatever belongs to a root is gone for readers
+//! from the commit that lists it; writers make their commits depend on the record's version.
+
+use crate::driver::Record;
+use crate::error::{Error, Kind, Result};
+use crate::json::{Json, ObjectEditor};
+use crate::model::{Image, Session};
+use crate::repo::space::Space;
+use crate::schema::{DELETIONS, IMAGES, Key};
+
+/// What kind of thing was deleted with all that belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RootKind {
+    Container,
+    Image,
+    Tag,
+}
+
+/// A deletion under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Root {
+    pub(crate) kind: RootKind,
+    pub(crate) id: String,
+    /// True when the content, blobs included, must be gone, not only out of reach.
+    pub(crate) erase: bool,
+}
+
+/// The deletions under way, and the version of the record that lists them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) roots: Vec<Root>,
+    version: u64,
+}
+
+impl RootKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Image => "image",
+            Self::Tag => "tag",
+        }
+    }
+}
+
+impl std::fmt::Display for Root {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.kind.name(), self.id)
+    }
+}
+
+impl Pending {
+    pub(crate) fn key() -> Result<Key> {
+        Key::new(&DELETIONS, ["pending"])
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The deletions under way now.
+    pub(crate) async fn load(space: &Space) -> Result<Self> {
+        let key = Self::key()?;
+        let record = space.get(&key).await?.unwrap_or_else(|| Self::none(key));
+        space.remember(record.clone());
+        Self::from_json(&record.body, record.version)
+    }
+
+    /// What stands in memory for a record that is not there.
+    fn none(key: Key) -> Record {
+        let body = Self::default().to_json();
+        Record { key, body, version: 0, turn: None, refs: Vec::new() }
+    }
+
+    /// From memory if it was empty then: the commit must check the version.
+    pub(crate) async fn cached(space: &Space) -> Result<Self> {
+        if let Some(record) = space.remembered(&Self::key()?) {
+            let pending = Self::from_json(&record.body, record.version)?;
+            if pending.roots.is_empty() {
+                return Ok(pending);
+            }
+        }
+        Self::load(space).await
+    }
+
+    pub(crate) fn of_record(record: Option<&Record>) -> Result<Self> {
+        record.map_or(Ok(Self::default()), |record| Self::from_json(&record.body, record.version))
+    }
+
+    pub(crate) fn to_json(&self) -> Json {
+        let root = |root: &Root| {
+            let mut editor = ObjectEditor::default();
+            editor.set("kind", &Json::string(root.kind.name())).set("id", &Json::string(&root.id));
+            if root.erase {
+                editor.set("erase", &Json::assembled("true".into()));
+            }
+            editor.finish()
+        };
+        let roots: Vec<Json> = self.roots.iter().map(root).collect();
+        let mut editor = ObjectEditor::default();
+        editor.set("roots", &Json::array(&roots));
+        editor.finish()
+    }
+
+    pub(crate) fn from_json(json: &Json, version: u64) -> Result<Self> {
+        let parse = |root: Json| {
+            let kind = match root.member("kind")?.to_text()?.as_str() {
+                "container" => RootKind::Container,
+                "image" => RootKind::Image,
+                "tag" => RootKind::Tag,
+                _ => return None,
+            };
+            let erase = root.raw_member("erase") == Some("true");
+            Some(Root { kind, id: root.member("id")?.to_text()?, erase })
+        };
+        let roots = json
+            .member("roots")
+            .and_then(|roots| roots.elements().map(parse).collect::<Option<Vec<Root>>>());
+        let roots = roots
+            .ok_or_else(|| Error::new(Kind::Corrupt, "the list of pending deletions is damaged"))?;
+        Ok(Self { roots, version })
+    }
+
+    fn lists(&self, kind: RootKind, id: &str) -> bool {
+        self.roots.iter().any(|root| root.kind == kind && root.id == id)
+    }
+
+    /// True when the image is gone for readers.
+    pub(crate) fn hides_image(&self, image: &Image) -> bool {
+        !self.roots.is_empty()
+            && (self.lists(RootKind::Image, image.id())
+                || self.lists(RootKind::Container, &image.container_id())
+                || image.tags().iter().any(|tag| self.lists(RootKind::Tag, tag)))
+    }
+
+    /// True when the session is gone for readers: itself, or its image.
+    pub(crate) async fn hides_session(&self, space: &Space, session: &Session) -> Result<bool> {
+        if self.roots.is_empty() {
+            return Ok(false);
+        }
+        let image_id = session.image_id();
+        if self.lists(RootKind::Image, &image_id)
+            || self.lists(RootKind::Container, &session.container_id())
+            || session.tags().iter().any(|tag| self.lists(RootKind::Tag, tag))
+        {
+            return Ok(true);
+        }
+        let image = space.get(&Key::new(&IMAGES, [image_id.as_str()])?).await?;
+        image.map_or(Ok(false), |image| Ok(self.hides_image(&Image::from_json(image.body)?)))
+    }
+}

@@ -1,0 +1,16 @@
+//! What users think in, written once over any [`Driver`](crate::driver::Driver).
+
+pub(crate) mod conversations;
+mod pages;
+pub(crate) mod plan;
+mod space;
+mod unit;
+
+pub use conversations::{
+    Added, At, Attachments, Collected, Containers, Images, Load, Loaded, Messages, Parents,
+    SaveOptions, Sessions, Tally, TurnMessages, UnitContainers, UnitImages, UnitMessages,
+    UnitSessions, estimate_tokens,
+};
+pub use pages::{List, Page};
+pub use space::Space;
+pub use unit::{Done, Unit};

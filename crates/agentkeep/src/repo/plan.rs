@@ -1,0 +1,278 @@
+//! From what a caller wants to one batch: reads what must be read, collects operations and
+//! preconditions, and knows which failed precondition means "look again" and which is an answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+
+use super::conversations::Collected;
+use super::conversations::collect;
+use super::conversations::lineage::Lineage;
+use super::conversations::pending::Pending;
+use super::space::Space;
+use crate::driver::{
+    Append, Batch, Committed, Expect, Known, NewEntry, Operation, Outcome, Put, Record, Save,
+};
+use crate::error::{Error, Result};
+use crate::json::Json;
+use crate::schema::{Key, LINEAGES, MESSAGES, Stream};
+
+/// One thing that a caller wants done. Planned anew for each attempt.
+#[async_trait]
+pub(crate) trait Intent: Send + Sync + std::fmt::Debug {
+    /// Adds its operations and preconditions.
+    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()>;
+
+    /// What it asks for, without what planning reads: stands for it under an operation id.
+    fn describe(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// What a failed precondition means.
+#[derive(Debug)]
+pub(crate) enum Guard {
+    /// What was read is stale: plan again.
+    Retry,
+    /// It answers the caller.
+    Answer(Error),
+}
+
+/// A lineage within a plan.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    pub(crate) lineage: Lineage,
+    /// The version read; 0 when this plan creates it.
+    version: u64,
+    changed: bool,
+    /// Where its append stands among the operations.
+    append: Option<usize>,
+}
+
+/// Tells, after the commit, where messages went.
+#[derive(Debug)]
+pub(crate) struct AddReceipt {
+    /// The append among the operations, and which of its entries are this intent's.
+    pub(crate) operation: usize,
+    /// For each message of the intent: its entry in the append, or its index if it was there.
+    pub(crate) messages: Vec<Placed>,
+    /// The conversation's length before the append's stream.
+    pub(crate) before: u64,
+}
+
+/// Where one message of an intent is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Placed {
+    /// An entry of the append.
+    Entry(usize),
+    /// It was in the conversation before, at this index.
+    Known(u64),
+}
+
+/// The batch under construction.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) space: &'a Space,
+    /// True when an append was refused because some of its ids were known: look before appending.
+    pub(crate) careful: bool,
+    batch: Batch,
+    guards: Vec<Guard>,
+    lineages: BTreeMap<String, Planned>,
+    created: BTreeSet<Key>,
+    pending: Option<Pending>,
+    pub(crate) receipts: Vec<AddReceipt>,
+    remember: Vec<usize>,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(space: &'a Space, careful: bool) -> Self {
+        Self {
+            space,
+            careful,
+            batch: Batch::new(space.namespace().clone()),
+            guards: Vec::new(),
+            lineages: BTreeMap::new(),
+            created: BTreeSet::new(),
+            pending: None,
+            receipts: Vec::new(),
+            remember: Vec::new(),
+        }
+    }
+
+    /// One record as it is now.
+    pub(crate) async fn get(&self, key: &Key) -> Result<Option<Record>> {
+        self.space.get(key).await
+    }
+
+    pub(crate) fn expect(&mut self, expect: Expect, guard: Guard) {
+        self.batch.expect(expect);
+        self.guards.push(guard);
+    }
+
+    /// The parent must exist, unless this plan creates it.
+    pub(crate) fn expect_parent(&mut self, key: Key, missing: Error) {
+        if !self.created.contains(&key) {
+            self.expect(Expect::Exists(key), Guard::Answer(missing));
+        }
+    }
+
+    pub(crate) fn push(&mut self, operation: Operation) -> usize {
+        self.batch.push(operation);
+        self.batch.operations.len() - 1
+    }
+
+    pub(crate) fn put(&mut self, key: Key, body: Json, save: Save) -> Result<()> {
+        self.created.insert(key.clone());
+        self.push(Operation::Put(Put::new(key, body, save)?));
+        Ok(())
+    }
+
+    /// True when this plan writes the record already.
+    pub(crate) fn writes(&self, key: &Key) -> bool {
+        self.created.contains(key)
+    }
+
+    /// The deletions under way, which must not change until the commit.
+    pub(crate) async fn pending(&mut self) -> Result<Pending> {
+        if let Some(pending) = &self.pending {
+            return Ok(pending.clone());
+        }
+        let pending = Pending::cached(self.space).await?;
+        self.expect(Expect::Version(Pending::key()?, pending.version()), Guard::Retry);
+        self.pending = Some(pending.clone());
+        Ok(pending)
+    }
+
+    /// As [`pending`](Self::pending), after finishing what is under way: whoever makes or
+    /// deletes something must not meet what a deletion has still to take away.
+    pub(crate) async fn settled(&mut self) -> Result<Pending> {
+        if self.pending.is_none() && !Pending::cached(self.space).await?.roots.is_empty() {
+            collect::roots(self.space, &mut Collected::default()).await?;
+        }
+        self.pending().await
+    }
+
+    /// Lists the deletions under way anew.
+    pub(crate) fn set_pending(&mut self, pending: &Pending) -> Result<()> {
+        let put = Put::new(Pending::key()?, pending.to_json(), Save::Any)?;
+        let place = self.push(Operation::Put(put));
+        self.remember.push(place);
+        Ok(())
+    }
+
+    /// The lineage of a session as this plan leaves it so far; `None` when there is no session.
+    pub(crate) async fn lineage(&mut self, session: &str) -> Result<Option<&mut Planned>> {
+        if !self.lineages.contains_key(session) {
+            let Some((lineage, version)) = Lineage::cached(self.space, session).await? else {
+                return Ok(None);
+            };
+            let planned = Planned { lineage, version, changed: false, append: None };
+            self.lineages.insert(session.to_owned(), planned);
+        }
+        Ok(self.lineages.get_mut(session))
+    }
+
+    /// The lineage of a session that this plan creates.
+    pub(crate) fn create_lineage(&mut self, session: &str, lineage: Lineage) {
+        let planned = Planned { lineage, version: 0, changed: true, append: None };
+        self.lineages.insert(session.to_owned(), planned);
+    }
+
+    /// Gives a session's lineage another content.
+    pub(crate) fn set_lineage(&mut self, session: &str, lineage: Lineage) {
+        if let Some(planned) = self.lineages.get_mut(session) {
+            planned.lineage = lineage;
+            planned.changed = true;
+        }
+    }
+
+    /// The lineage goes with its session.
+    pub(crate) fn delete_lineage(&mut self, session: &str) -> Result<()> {
+        let Some(planned) = self.lineages.remove(session) else { return Ok(()) };
+        let key = Key::new(&LINEAGES, [session])?;
+        self.expect(Expect::Version(key.clone(), planned.version), Guard::Retry);
+        self.push(Operation::Delete(key));
+        Ok(())
+    }
+
+    /// Adds entries to the end of a session: answers the operation and where they begin in it.
+    pub(crate) fn append(
+        &mut self,
+        session: &str,
+        stream: &Stream,
+        entries: Vec<NewEntry>,
+        known: Known,
+    ) -> (usize, usize) {
+        let place = self.lineages.get(session).and_then(|planned| planned.append);
+        if let Some(place) = place
+            && let Some(Operation::Append(append)) = self.batch.operations.get_mut(place)
+        {
+            let start = append.entries.len();
+            append.entries.extend(entries);
+            return (place, start);
+        }
+        let append = Append { log: &MESSAGES, stream: stream.clone(), entries, known, start: None };
+        let place = self.push(Operation::Append(append));
+        if let Some(planned) = self.lineages.get_mut(session) {
+            planned.append = Some(place);
+        }
+        (place, 0)
+    }
+
+    /// Adds one entry to a stream that no session goes on with.
+    pub(crate) fn append_elsewhere(&mut self, stream: &Stream, entry: NewEntry, known: Known) {
+        let (stream, entries) = (stream.clone(), vec![entry]);
+        let append = Append { log: &MESSAGES, stream, entries, known, start: None };
+        self.push(Operation::Append(append));
+    }
+
+    /// The batch, what its preconditions mean, and what to remember once it is committed.
+    pub(crate) fn finish(mut self) -> Result<Finished> {
+        for (session, planned) in std::mem::take(&mut self.lineages) {
+            let key = Key::new(&LINEAGES, [session.as_str()])?;
+            self.expect(Expect::Version(key.clone(), planned.version), Guard::Retry);
+            if planned.changed {
+                let put = Put::new(key, planned.lineage.to_json(), Save::Any)?;
+                let place = self.push(Operation::Put(put));
+                self.remember.push(place);
+            }
+        }
+        let Self { batch, guards, receipts, remember, .. } = self;
+        Ok(Finished { batch, guards, receipts, remember })
+    }
+}
+
+/// A plan ready to commit.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) batch: Batch,
+    /// What each precondition of the batch means, in order.
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) receipts: Vec<AddReceipt>,
+    /// Puts whose records nearly every later write will depend on.
+    remember: Vec<usize>,
+}
+
+impl Finished {
+    /// The records to remember, once the commit has given their versions.
+    pub(crate) fn to_remember(&self) -> Vec<(usize, Key, Json)> {
+        let record = |&place: &usize| match self.batch.operations.get(place) {
+            Some(Operation::Put(put)) => Some((place, put.key.clone(), put.body.clone())),
+            _ => None,
+        };
+        self.remember.iter().filter_map(record).collect()
+    }
+}
+
+/// Takes what a commit wrote into the memory of the space.
+pub(crate) fn remember(space: &Space, records: Vec<(usize, Key, Json)>, committed: &Committed) {
+    for (place, key, body) in records {
+        match committed.outcomes.get(place) {
+            Some(Outcome::Put { version }) => {
+                let version = *version;
+                space.remember(Record { key, body, version, turn: None, refs: Vec::new() });
+            }
+            _ => space.forget(&key),
+        }
+    }
+}

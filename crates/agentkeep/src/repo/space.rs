@@ -1,0 +1,122 @@
+//! One namespace of one driver, and what has been read of it lately: what every repository
+//! stands on.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::driver::{Batch, Committed, Driver, Entries, Find, Found, Read, Record};
+use crate::error::{Error, Kind, Result};
+use crate::schema::{Key, Namespace};
+
+/// How many records are remembered at most.
+const REMEMBERED: usize = 10_000;
+
+/// One namespace of one driver; cheap to clone.
+#[derive(Clone)]
+pub struct Space {
+    shared: Arc<Shared>,
+    namespace: Namespace,
+}
+
+struct Shared {
+    driver: Arc<dyn Driver>,
+    /// Records that nearly every write depends on, so that it need not read them first. Only a
+    /// guess, for other processes write too: each commit checks the version.
+    remembered: Mutex<HashMap<(Namespace, Key), Record>>,
+}
+
+impl Space {
+    pub(crate) fn new(driver: Arc<dyn Driver>, namespace: Namespace) -> Self {
+        Self { shared: Arc::new(Shared { driver, remembered: Mutex::default() }), namespace }
+    }
+
+    pub(crate) fn sibling(&self, namespace: Namespace) -> Self {
+        Self { shared: Arc::clone(&self.shared), namespace }
+    }
+
+    pub(crate) fn driver(&self) -> &Arc<dyn Driver> {
+        &self.shared.driver
+    }
+
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    pub(crate) async fn commit(&self, batch: Batch) -> Result<Committed> {
+        batch.validate()?;
+        self.shared.driver.commit(batch).await
+    }
+
+    pub(crate) async fn get(&self, key: &Key) -> Result<Option<Record>> {
+        let found = self.get_many(std::slice::from_ref(key)).await?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    pub(crate) async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Record>>> {
+        let found = self.shared.driver.get(&self.namespace, keys).await?;
+        if found.len() == keys.len() {
+            return Ok(found);
+        }
+        Err(Error::new(Kind::Corrupt, "the driver answered another number of records than asked"))
+    }
+
+    pub(crate) async fn find(&self, find: &Find) -> Result<Found> {
+        find.validate()?;
+        self.shared.driver.find(&self.namespace, find).await
+    }
+
+    /// All records of a query, page by page.
+    pub(crate) async fn find_all(&self, mut find: Find) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        loop {
+            let page = self.find(&find).await?;
+            records.extend(page.records);
+            match page.next {
+                Some(next) => find.after = Some(next),
+                None => return Ok(records),
+            }
+        }
+    }
+
+    pub(crate) async fn read(&self, read: &Read) -> Result<Entries> {
+        read.validate()?;
+        self.shared.driver.read(&self.namespace, read).await
+    }
+
+    fn with_memory<T>(&self, f: impl FnOnce(&mut HashMap<(Namespace, Key), Record>) -> T) -> T {
+        f(&mut self.shared.remembered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The record as it was when last seen.
+    pub(crate) fn remembered(&self, key: &Key) -> Option<Record> {
+        let place = (self.namespace.clone(), key.clone());
+        self.with_memory(|memory| memory.get(&place).cloned())
+    }
+
+    pub(crate) fn remember(&self, record: Record) {
+        let place = (self.namespace.clone(), record.key.clone());
+        self.with_memory(|memory| {
+            if memory.len() >= REMEMBERED {
+                memory.clear();
+            }
+            memory.insert(place, record);
+        });
+    }
+
+    pub(crate) fn forget(&self, key: &Key) {
+        let place = (self.namespace.clone(), key.clone());
+        self.with_memory(|memory| memory.remove(&place));
+    }
+
+    /// Something remembered of this namespace was stale.
+    pub(crate) fn forget_all(&self) {
+        self.with_memory(|memory| memory.retain(|(namespace, _), _| *namespace != self.namespace));
+    }
+}
+
+impl fmt::Debug for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} in {:?}", self.namespace, self.shared.driver)
+    }
+}

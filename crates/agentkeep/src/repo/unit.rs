@@ -1,0 +1,231 @@
+//! The unit of work: several changes, one commit, one turn.
+
+use std::time::Duration;
+
+use super::conversations::{Added, UnitContainers, UnitImages, UnitMessages, UnitSessions};
+use super::plan::{self, AddReceipt, Finished, Guard, Intent, Placed, Plan};
+use super::space::Space;
+use crate::driver::{Batch, Committed, Expect, Outcome};
+use crate::error::{Error, Kind, Result};
+use crate::schema::{DELETIONS, Key, OperationId, Turn};
+
+/// How often a unit looks again when what it read has changed by the time of the commit.
+const ATTEMPTS: u32 = 5;
+
+/// Collects changes of one namespace and commits them at once, all or none.
+///
+/// It only collects: it does not read its own writes, except that a session which it saves can
+/// be given messages. At most 10,000 operations.
+///
+/// ```
+/// # use agentkeep::{Container, Image, Message, Session, Store};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> agentkeep::Result<()> {
+/// # let store = Store::open("memory:").await?;
+/// let mut unit = store.unit();
+/// unit.containers().save(Container::new("acme")?);
+/// unit.images().save(Image::new("img", "acme", "Helper")?);
+/// unit.sessions().save(Session::new("chat", "img", "acme")?);
+/// unit.messages("chat").add(Message::user("Hello!")?);
+/// unit.commit().await?;
+/// assert_eq!(store.messages("chat").count().await?, 1);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Unit {
+    space: Space,
+    turn: Option<Turn>,
+    operation: Option<OperationId>,
+    intents: Vec<Box<dyn Intent>>,
+}
+
+/// What a unit did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// The store's time of the commit, milliseconds since 1970.
+    pub time: i64,
+    /// True when nothing was written now: the operation id, or all messages, were known.
+    pub replayed: bool,
+    /// Where the added messages are, for each `add` and `add_many` in order.
+    pub added: Vec<Vec<Added>>,
+    /// True when something that was to be deleted was there.
+    pub deleted: bool,
+}
+
+impl Unit {
+    pub(crate) fn new(space: Space) -> Self {
+        Self { space, turn: None, operation: None, intents: Vec::new() }
+    }
+
+    /// Everything in the unit carries this turn.
+    #[must_use]
+    pub fn turn(mut self, turn: &Turn) -> Self {
+        self.turn = Some(turn.clone());
+        self
+    }
+
+    /// Committing the same unit again under this id, even after `OutcomeUnknown`, changes nothing
+    /// and answers as the first time.
+    #[must_use]
+    pub fn operation(mut self, operation: &OperationId) -> Self {
+        self.operation = Some(operation.clone());
+        self
+    }
+
+    /// Changes of containers.
+    pub fn containers(&mut self) -> UnitContainers<'_> {
+        UnitContainers::new(self)
+    }
+
+    /// Changes of images.
+    pub fn images(&mut self) -> UnitImages<'_> {
+        UnitImages::new(self)
+    }
+
+    /// Changes of sessions.
+    pub fn sessions(&mut self) -> UnitSessions<'_> {
+        UnitSessions::new(self)
+    }
+
+    /// Messages for a session.
+    pub fn messages(&mut self, session_id: &str) -> UnitMessages<'_> {
+        UnitMessages::new(self, session_id)
+    }
+
+    pub(crate) fn push(&mut self, intent: impl Intent + 'static) {
+        self.intents.push(Box::new(intent));
+    }
+
+    pub(crate) fn with(mut self, intent: impl Intent + 'static) -> Self {
+        self.push(intent);
+        self
+    }
+
+    /// Commits everything, or nothing.
+    ///
+    /// # Errors
+    /// What the single changes would give; `Conflict` (retryable) when others kept changing what
+    /// the unit has to read, five times in a row; `TooLarge` past 10,000 operations or 64 MiB.
+    pub async fn commit(self) -> Result<Done> {
+        let fingerprint = self.operation.is_some().then(|| self.fingerprint());
+        let mut careful = false;
+        for attempt in 1..=ATTEMPTS {
+            let mut plan = Plan::new(&self.space, careful);
+            if let Err(error) = self.plan(&mut plan).await {
+                return self.replay_or(error, fingerprint).await;
+            }
+            let finished = plan.finish()?;
+            let to_remember = finished.to_remember();
+            let Finished { mut batch, guards, receipts, .. } = finished;
+            batch.turn.clone_from(&self.turn);
+            batch.operation.clone_from(&self.operation);
+            batch.fingerprint = fingerprint;
+            let appends = !receipts.is_empty();
+            match self.space.commit(batch).await {
+                Ok(committed) if committed.replayed && self.operation.is_some() => {
+                    return Ok(replayed(&committed));
+                }
+                Ok(committed) => {
+                    plan::remember(&self.space, to_remember, &committed);
+                    return Ok(done(&committed, &receipts));
+                }
+                // Some, not all, of an append's ids may be known: look which.
+                Err(error)
+                    if error.kind() == Kind::AlreadyExists
+                        && error.expectation().is_none()
+                        && appends
+                        && !careful =>
+                {
+                    careful = true;
+                }
+                Err(error) => retry_or_answer(error, guards)?,
+            }
+            self.space.forget_all();
+            pause(attempt).await;
+        }
+        Err(Error::new(Kind::Conflict, "others kept changing what this change depends on")
+            .advice(format!("nothing was changed in {ATTEMPTS} attempts; try again")))
+    }
+
+    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
+        for intent in &self.intents {
+            intent.plan(plan).await?;
+        }
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(format!("{:?}", self.turn).as_bytes());
+        for intent in &self.intents {
+            let text = intent.describe();
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    /// A repeated operation may not be plannable any more (what it deletes is gone). A batch that
+    /// cannot apply, under its operation id, tells whether it was done.
+    async fn replay_or(&self, error: Error, fingerprint: Option<[u8; 32]>) -> Result<Done> {
+        if self.operation.is_none() {
+            return Err(error);
+        }
+        let mut batch = Batch::new(self.space.namespace().clone());
+        batch.operation.clone_from(&self.operation);
+        batch.fingerprint = fingerprint;
+        batch.expect(Expect::Version(Key::new(&DELETIONS, ["never"])?, u64::MAX));
+        match self.space.commit(batch).await {
+            Ok(committed) => Ok(replayed(&committed)),
+            Err(other) if other.kind() == Kind::IdempotencyConflict => Err(other),
+            Err(_) => Err(error),
+        }
+    }
+}
+
+/// `Ok` when the failed precondition means "look again".
+fn retry_or_answer(error: Error, mut guards: Vec<Guard>) -> Result<()> {
+    match error.expectation() {
+        Some(place) if place < guards.len() => match guards.swap_remove(place) {
+            Guard::Retry => Ok(()),
+            Guard::Answer(answer) => Err(answer),
+        },
+        _ => Err(error),
+    }
+}
+
+fn replayed(committed: &Committed) -> Done {
+    Done { time: committed.time, replayed: true, added: Vec::new(), deleted: deleted(committed) }
+}
+
+fn done(committed: &Committed, receipts: &[AddReceipt]) -> Done {
+    let added = receipts.iter().map(|receipt| {
+        let numbers = match committed.outcomes.get(receipt.operation) {
+            Some(Outcome::Appended { numbers }) => numbers.as_slice(),
+            _ => &[],
+        };
+        let index = |placed: &Placed| match placed {
+            Placed::Known(index) => Added { index: *index, duplicate: true },
+            Placed::Entry(entry) => {
+                let number = numbers.get(*entry).copied().unwrap_or(1);
+                Added { index: receipt.before + number - 1, duplicate: committed.replayed }
+            }
+        };
+        receipt.messages.iter().map(index).collect()
+    });
+    Done {
+        time: committed.time,
+        replayed: committed.replayed,
+        added: added.collect(),
+        deleted: deleted(committed),
+    }
+}
+
+fn deleted(committed: &Committed) -> bool {
+    committed.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Deleted { existed: true }))
+}
+
+/// A short wait, different for each caller, so that two who collided do not collide again.
+async fn pause(attempt: u32) {
+    let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    tokio::time::sleep(Duration::from_micros(random * u64::from(attempt * attempt) * 8)).await;
+}

@@ -1,0 +1,157 @@
+//! [`Store`]: the handle on everything that is kept.
+
+use std::sync::Arc;
+
+use crate::driver::{CheckReport, Description, Driver};
+use crate::error::Result;
+use crate::repo::{
+    Attachments, Collected, Containers, Images, Load, Messages, Sessions, Space, TurnMessages,
+    Unit, conversations,
+};
+use crate::schema::{Namespace, Turn};
+
+/// One handle on everything that is kept, for one namespace; cheap to clone.
+///
+/// ```
+/// use agentkeep::{Container, Image, Message, Session, Store};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> agentkeep::Result<()> {
+/// let store = Store::open("memory:").await?;
+/// store.containers().save(Container::new("acme")?).await?;
+/// store.images().save(Image::new("helper", "acme", "Helper")?).await?;
+/// store.sessions().save(Session::new("chat", "helper", "acme")?).await?;
+/// store.messages("chat").add(Message::user("Hello!")?).await?;
+/// assert_eq!(store.messages("chat").all().await?.len(), 1);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Store {
+    space: Space,
+}
+
+impl Store {
+    /// Opens a store from its URL: `memory:`, or `sqlite:PATH` with options as query parameters
+    /// (see [`urls`](crate::urls)).
+    ///
+    /// # Errors
+    /// `InvalidInput` for an unknown scheme or option, `Unsupported` for a driver that is not
+    /// compiled in, and what the driver says: `Unavailable`, `PermissionDenied`, `NewerFormat`,
+    /// `DurabilityNotMet`, `Corrupt`, ...
+    pub async fn open(url: &str) -> Result<Self> {
+        Ok(Self::over(crate::urls::open(url).await?))
+    }
+
+    /// A store over any driver that was opened with [`AGENTKEEP`](crate::schema::AGENTKEEP).
+    pub fn over(driver: Arc<dyn Driver>) -> Self {
+        Self { space: Space::new(driver, Namespace::default()) }
+    }
+
+    /// The same store, another namespace. It comes into being with its first write.
+    ///
+    /// # Errors
+    /// `InvalidId`.
+    pub fn namespace(&self, name: &str) -> Result<Self> {
+        Ok(Self { space: self.space.sibling(Namespace::new(name)?) })
+    }
+
+    /// The name of this handle's namespace.
+    pub fn namespace_name(&self) -> &str {
+        self.space.namespace().as_str()
+    }
+
+    /// Containers.
+    pub fn containers(&self) -> Containers<'_> {
+        Containers::new(&self.space)
+    }
+
+    /// Images.
+    pub fn images(&self) -> Images<'_> {
+        Images::new(&self.space)
+    }
+
+    /// Sessions.
+    pub fn sessions(&self) -> Sessions<'_> {
+        Sessions::new(&self.space)
+    }
+
+    /// The messages of one session.
+    pub fn messages<'a>(&'a self, session_id: &'a str) -> Messages<'a> {
+        Messages::new(&self.space, session_id)
+    }
+
+    /// Attachments.
+    pub fn attachments(&self) -> Attachments<'_> {
+        Attachments::new(&self.space)
+    }
+
+    /// A unit of work: several changes, one commit, one turn.
+    pub fn unit(&self) -> Unit {
+        Unit::new(self.space.clone())
+    }
+
+    /// Takes in a whole data set at once, all or none: for imports.
+    pub fn load(&self) -> Load {
+        Load::new(self.space.clone())
+    }
+
+    /// What one turn wrote.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn turn(&self, turn: &Turn) -> Result<Vec<TurnMessages>> {
+        conversations::turns::read(&self.space, turn).await
+    }
+
+    /// Erases every image and session that has this tag, with all messages and the attachments
+    /// that nothing else refers to. Takes effect in one commit; what is left to collect after an
+    /// interruption is told by [`check`](Self::check) and done by [`collect`](Self::collect).
+    /// Messages that a fork without the tag shares stay with the fork.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn erase_tag(&self, tag: &str) -> Result<Collected> {
+        conversations::delete::erase_tag(&self.space, tag).await
+    }
+
+    /// Does the work that deletions left due in this namespace, in small commits; safe to
+    /// interrupt and to run in several processes at once.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn collect(&self) -> Result<Collected> {
+        conversations::collect::collect(&self.space).await
+    }
+
+    /// The names of all namespaces, in order.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn namespaces(&self) -> Result<Vec<String>> {
+        conversations::check::namespaces(&self.space).await
+    }
+
+    /// Looks at everything in the store, all namespaces: what is damaged, and what is due.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn check(&self) -> Result<CheckReport> {
+        conversations::check::check(&self.space).await
+    }
+
+    /// What the driver promises.
+    pub fn describe(&self) -> &Description {
+        self.space.driver().describe()
+    }
+
+    /// The driver below.
+    pub fn driver(&self) -> &Arc<dyn Driver> {
+        self.space.driver()
+    }
+
+    /// Ends the driver's tasks and connections; later calls on any clone give `Closed`.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn close(&self) -> Result<()> {
+        self.space.driver().close().await
+    }
+}

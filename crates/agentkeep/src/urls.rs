@@ -1,0 +1,195 @@
+//! Store URLs: from a URL to a driver, one match.
+//!
+//! - `memory:` keeps everything in the process;
+//! - `sqlite:./keep.db` is a file, its folder made if missing; `sqlite:` alone is
+//!   `$AGENTKEEP_DIR/data/keep.db`, by default `~/.agentkeep/data/keep.db`.
+//!
+//! Options of `sqlite:` are query parameters: `durability=power|process|none` (default `power`:
+//! an acknowledged commit survives a power cut; `process` loses up to the last few seconds of
+//! acknowledged commits on a power cut, but nothing on `kill -9`; `none` may also damage the
+//! file on a power cut), `network_fs=yes|no`, `upgrade=yes|no`, `readers=1..64`,
+//! `timeout=SECONDS`. The characters `?`, `#` and `%` of a path are written `%3F`, `%23`, `%25`.
+
+#[cfg(feature = "sqlite")]
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::driver::Driver;
+use crate::error::{Error, Kind, Result};
+use crate::schema::AGENTKEEP;
+
+const SCHEMES: &str = "memory:, sqlite:";
+/// Named in the design, not part of this build.
+const LATER: [&str; 6] = ["file", "postgres", "postgresql", "mysql", "redis", "mongodb"];
+
+/// Opens the driver that `url` names, with what agentkeep keeps.
+///
+/// # Errors
+/// `InvalidInput` for an unknown scheme or option, `Unsupported` for a driver that is not compiled
+/// in, and what the driver says.
+pub async fn open(url: &str) -> Result<Arc<dyn Driver>> {
+    let parts = Parts::of(url)?;
+    match parts.scheme {
+        "memory" => {
+            parts.refuse_path()?;
+            parts.refuse_unknown(&[])?;
+            Ok(Arc::new(crate::drivers::memory::Memory::open(&AGENTKEEP)))
+        }
+        #[cfg(feature = "sqlite")]
+        "sqlite" => open_sqlite(&parts).await,
+        scheme => Err(unknown_scheme(scheme)),
+    }
+}
+
+#[cfg(feature = "sqlite")]
+async fn open_sqlite(parts: &Parts<'_>) -> Result<Arc<dyn Driver>> {
+    use crate::drivers::sql::sqlite::{Options, Sqlite};
+    let mut options = Options::default();
+    parts.refuse_unknown(&["durability", "network_fs", "upgrade", "readers", "timeout"])?;
+    for (name, value) in &parts.options {
+        match name.as_str() {
+            "durability" => options.durability = value.parse()?,
+            "network_fs" => options.network_fs = yes_or_no(name, value)?,
+            "upgrade" => options.upgrade = yes_or_no(name, value)?,
+            "readers" => options.readers = number(name, value, 64)?,
+            _ => {
+                let seconds = number(name, value, 3600)?;
+                options.timeout = std::time::Duration::from_secs(seconds as u64);
+            }
+        }
+    }
+    let path = if parts.path.is_empty() { default_path()? } else { PathBuf::from(&parts.path) };
+    Ok(Arc::new(Sqlite::open(&AGENTKEEP, &path, options).await?))
+}
+
+/// `data/keep.db` in the base folder.
+#[cfg(feature = "sqlite")]
+fn default_path() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("AGENTKEEP_DIR").or_else(|| Some(set("HOME")?.join(".agentkeep")));
+    base.map(|base| base.join("data").join("keep.db")).ok_or_else(|| {
+        Error::new(Kind::InvalidInput, "there is no home folder to keep the default store in")
+            .advice("set AGENTKEEP_DIR, or name the file: sqlite:./keep.db")
+    })
+}
+
+#[derive(Debug)]
+struct Parts<'a> {
+    scheme: &'a str,
+    path: String,
+    options: Vec<(String, String)>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> Result<Self> {
+        let Some((scheme, rest)) = url.split_once(':') else {
+            return Err(Error::new(Kind::InvalidInput, "the store URL has no scheme")
+                .advice(format!("write for example sqlite:./keep.db; there are {SCHEMES}")));
+        };
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let mut options: Vec<(String, String)> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decoded(name)?;
+            if options.iter().any(|(known, _)| *known == name) {
+                let message = format!("the option {name} stands twice in the store URL");
+                return Err(Error::new(Kind::InvalidInput, message).advice("give it once"));
+            }
+            options.push((name, decoded(value)?));
+        }
+        Ok(Self { scheme, path: decoded(path)?, options })
+    }
+
+    fn refuse_path(&self) -> Result<()> {
+        if self.path.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::InvalidInput, format!("{}: takes no path", self.scheme))
+            .advice(format!("write {}:", self.scheme)))
+    }
+
+    fn refuse_unknown(&self, known: &[&str]) -> Result<()> {
+        match self.options.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let message = format!("{}: has no option {name:?}", self.scheme);
+                let advice = match known {
+                    [] => "it takes none".to_owned(),
+                    known => format!("there are {}", known.join(", ")),
+                };
+                Err(Error::new(Kind::InvalidInput, message).advice(advice))
+            }
+        }
+    }
+}
+
+fn decoded(text: &str) -> Result<String> {
+    percent_encoding::percent_decode_str(text).decode_utf8().map(Into::into).map_err(|error| {
+        Error::new(Kind::InvalidInput, "the store URL is not UTF-8 after decoding").caused_by(error)
+    })
+}
+
+fn yes_or_no(name: &str, value: &str) -> Result<bool> {
+    match value {
+        "yes" | "" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(Error::new(Kind::InvalidInput, format!("{name}={value} is neither yes nor no"))
+            .advice(format!("write {name}=yes or {name}=no"))),
+    }
+}
+
+fn number(name: &str, value: &str, most: usize) -> Result<usize> {
+    match value.parse() {
+        Ok(number) if (1..=most).contains(&number) => Ok(number),
+        _ => Err(Error::new(Kind::InvalidInput, format!("{name}={value} is out of range"))
+            .advice(format!("give a number from 1 to {most}"))),
+    }
+}
+
+fn unknown_scheme(scheme: &str) -> Error {
+    if scheme == "sqlite" || LATER.contains(&scheme) {
+        return Error::new(Kind::Unsupported, format!("this build has no driver for {scheme}:"))
+            .advice(format!("it has {SCHEMES}"));
+    }
+    Error::new(Kind::InvalidInput, format!("unknown store URL scheme {scheme:?}"))
+        .advice(format!("there are {SCHEMES}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(url: &str) -> Error {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(open(url)).unwrap_err()
+    }
+
+    #[test]
+    fn says_what_there_is() {
+        for (url, kind, word) in [
+            ("keep.db", Kind::InvalidInput, "sqlite:"),
+            ("sqlit:./keep.db", Kind::InvalidInput, "sqlite:"),
+            ("redis://localhost", Kind::Unsupported, "sqlite:"),
+            ("memory:?durability=power", Kind::InvalidInput, "takes none"),
+            ("memory:here", Kind::InvalidInput, "memory:"),
+            ("sqlite:./x.db?durabilty=power", Kind::InvalidInput, "durability"),
+            ("sqlite:./x.db?durability=maybe", Kind::InvalidInput, "power"),
+            ("sqlite:./x.db?readers=0", Kind::InvalidInput, "1 to 64"),
+            ("sqlite:./x.db?upgrade=perhaps", Kind::InvalidInput, "upgrade=yes"),
+            ("sqlite:./x.db?upgrade=no&upgrade=no", Kind::InvalidInput, "once"),
+        ] {
+            let error = refused(url);
+            assert_eq!(error.kind(), kind, "{url}: {error}");
+            assert!(error.to_string().contains(word), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn paths_are_decoded() {
+        let parts = Parts::of("sqlite:///tmp/a%3Fb%20c.db?durability=process").unwrap();
+        assert_eq!((parts.scheme, parts.path.as_str()), ("sqlite", "/tmp/a?b c.db"));
+        assert_eq!(Parts::of("sqlite:./keep.db").unwrap().path, "./keep.db");
+        assert_eq!(Parts::of("sqlite:").unwrap().path, "");
+    }
+}
