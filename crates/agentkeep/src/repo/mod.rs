@@ -12,5 +12,5 @@ pub use conversations::{
     UnitSessions, estimate_tokens,
 };
 pub use pages::{List, Page};
-pub use space::Space;
+pub(crate) use space::Space;
 pub use unit::{Done, Unit};

@@ -14,7 +14,7 @@ const REMEMBERED: usize = 10_000;
 
 /// One namespace of one driver; cheap to clone.
 #[derive(Clone)]
-pub struct Space {
+pub(crate) struct Space {
     shared: Arc<Shared>,
     namespace: Namespace,
 }

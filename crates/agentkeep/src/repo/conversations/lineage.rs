@@ -69,7 +69,7 @@ impl Lineage {
 
     pub(crate) fn to_json(&self) -> Json {
         let segment = |segment: &Segment| {
-            let to = segment.to.map_or_else(Json::null, |to| integer(to));
+            let to = segment.to.map_or_else(Json::null, integer);
             Json::array(&[Json::string(segment.stream.as_str()), integer(segment.from), to])
         };
         let segments: Vec<Json> = self.segments.iter().map(segment).collect();
