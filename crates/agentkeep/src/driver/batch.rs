@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Blob, Hash};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
@@ -187,7 +189,7 @@ pub struct Committed {
 }
 
 /// What one operation did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The record has this version now.

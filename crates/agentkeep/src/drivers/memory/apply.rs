@@ -73,14 +73,17 @@ impl Apply<'_> {
         for (i, expect) in batch.expect.iter().enumerate() {
             self.expect(expect).map_err(|error| error.of_expectation(i))?;
         }
-        let mut outcomes = Vec::with_capacity(batch.operations.len());
         for (i, operation) in batch.operations.iter().enumerate() {
-            let outcome = self.operation(operation)?;
-            if let (Outcome::LeftOut, Operation::Append(append)) = (&outcome, operation) {
+            if let Operation::Append(append) = operation
+                && self.is_known(append)?
+            {
                 self.left_out = Some((i, self.known_numbers(append)));
-                return Ok(outcomes);
+                return Ok(Vec::new());
             }
-            outcomes.push(outcome);
+        }
+        let mut outcomes = Vec::with_capacity(batch.operations.len());
+        for operation in &batch.operations {
+            outcomes.push(self.operation(operation)?);
         }
         if !batch.operations.is_empty() {
             self.name_namespace(batch)?;
@@ -239,9 +242,6 @@ impl Apply<'_> {
 
     fn append(&mut self, append: &Append) -> Result<Outcome> {
         let key = (append.log.name, append.stream.clone());
-        if self.is_known(append, &key)? {
-            return Ok(Outcome::LeftOut);
-        }
         self.space.make_stream(&key, self.time, &mut self.undo);
         let head = self.head(&key)?;
         let first = append.start.unwrap_or(head.last + 1);
@@ -295,8 +295,9 @@ impl Apply<'_> {
     }
 
     /// True when all entries of an append that allows it are there with equal bodies.
-    fn is_known(&self, append: &Append, key: &StreamKey) -> Result<bool> {
-        let Some(stream) = self.space.streams.get(key) else { return Ok(false) };
+    fn is_known(&self, append: &Append) -> Result<bool> {
+        let key = (append.log.name, append.stream.clone());
+        let Some(stream) = self.space.streams.get(&key) else { return Ok(false) };
         if append.known == Known::Refuse || append.entries.is_empty() {
             return Ok(false);
         }

@@ -79,12 +79,11 @@ impl Memory {
     fn view<T>(&self, namespace: &Namespace, read: impl FnOnce(View<'_>) -> T) -> Result<T> {
         let state = self.state()?;
         let empty;
-        let space = match state.spaces.get(namespace) {
-            Some(space) => &**space,
-            None => {
-                empty = Space::new(self.schema);
-                &empty
-            }
+        let space = if let Some(space) = state.spaces.get(namespace) {
+            &**space
+        } else {
+            empty = Space::new(self.schema);
+            &empty
         };
         Ok(read(View { space, names: &state.names.rows }))
     }
