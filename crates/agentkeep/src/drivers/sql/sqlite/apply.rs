@@ -12,7 +12,7 @@ use crate::driver::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
-use crate::schema::{FieldValue, Key, Log, NAMESPACES, Namespace, STREAMS, Stream, Table, Value};
+use crate::schema::{FieldValue, Key, Log, NAMESPACES, Namespace, STREAMS, Stream, Table};
 
 /// Why a batch did not go through.
 #[derive(Debug)]

@@ -303,7 +303,7 @@ mod tests {
         for sql in ddl::create(&AGENTKEEP) {
             connection.execute(&sql, []).unwrap();
         }
-        let all = AGENTKEEP.tables.iter().chain([&&STREAMS, &&BLOBS]);
+        let all = AGENTKEEP.tables.iter().copied().chain([&STREAMS, &BLOBS]);
         let mut looked_at = 0;
         for table in all {
             let turn = (!table.name.starts_with('_')).then_some(&BY_TURN);

@@ -119,7 +119,11 @@ fn check_ours(mut file: File, path: &Path) -> Result<()> {
         .read_to_end(&mut header)
         .map_err(|error| io(&error, "the store cannot be read", path))?;
     let application = header.get(68..72).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes);
-    let ours = header.starts_with(MAGIC) && application == Some(APPLICATION_ID);
+    let mut ours = header.starts_with(MAGIC) && application == Some(APPLICATION_ID);
+    // Byte 18 is 1 before WAL mode, which comes after our mark: another process may be at it.
+    if header.starts_with(MAGIC) && !ours && header.get(18) == Some(&1) {
+        ours = application_under_lock(path)? == APPLICATION_ID;
+    }
     if header.is_empty() || ours {
         return Ok(());
     }
@@ -131,6 +135,15 @@ fn check_ours(mut file: File, path: &Path) -> Result<()> {
     Err(Error::new(Kind::InvalidInput, format!("this is {what}, not an agentkeep store"))
         .at(path.display().to_string())
         .advice("name another file for the store; to take data in, use agentkeep import"))
+}
+
+/// The mark as SQLite reads it, under its lock and without writing: bytes read beside a writer may
+/// be half new.
+fn application_under_lock(path: &Path) -> Result<u32> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(map)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(map)?;
+    connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(map)
 }
 
 /// A connection with the settings that all share.
