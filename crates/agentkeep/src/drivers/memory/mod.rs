@@ -1,55 +1,71 @@
 //! The memory driver: everything in the process. Also the model that all others are checked
 //! against, so it is written to be read.
 
-mod apply;
+mod check;
+mod commit;
+mod entries;
+mod expect;
+mod find;
+mod operations;
 mod read;
+mod records;
+mod snapshot;
 mod space;
+mod steps;
 mod table;
+mod tell;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
-use self::apply::Names;
-use self::read::{Frozen, View};
-use self::space::{BlobState, Known, Space};
+use self::operations::Operations;
+use self::read::View;
+use self::snapshot::Frozen;
+use self::space::{Names, Space};
 use self::table::Rows;
 use crate::driver::{
     Batch, CheckReport, Committed, Description, Driver, Durability, Entries, Find, Found,
-    FoundBlob, Hash, Head, Hub, Maintain, Read, Reader, Record, Snapshot, Usage, Want, Watch,
+    FoundBlob, Hash, Hub, Maintain, Read, Reader, Record, Snapshot, Usage, Want, Watch,
 };
 use crate::error::{Error, Kind, Result};
-use crate::json::{Json, ObjectEditor};
 use crate::schema::{Key, Log, NAMESPACES, Namespace, Schema, Stream};
 
-/// Operation ids are kept at least so long,
-const OPERATIONS_FOR_MS: i64 = 24 * 60 * 60 * 1000;
-/// and so many of each namespace.
-const OPERATIONS_KEPT: usize = 100_000;
+const NAME: &str = "memory";
 
 /// A store in memory: it ends with the process.
 pub struct Memory {
     schema: &'static Schema,
     description: Description,
     hub: Hub,
-    state: Mutex<State>,
+    state: RwLock<State>,
+    /// Only set under the write lock: whoever holds the lock and reads `false` can go on.
+    closed: Arc<AtomicBool>,
+    /// What a namespace holds that nobody has written to.
+    empty: Arc<Space>,
 }
 
 struct State {
-    spaces: BTreeMap<Namespace, Arc<Space>>,
+    namespaces: BTreeMap<Namespace, Home>,
     names: Names,
     /// The time of the last commit.
     time: i64,
-    closed: bool,
+}
+
+/// A namespace with what is kept beside its content.
+struct Home {
+    space: Arc<Space>,
+    operations: Operations,
 }
 
 impl Memory {
     /// A new, empty store for what `schema` declares.
     pub fn open(schema: &'static Schema) -> Self {
         let description = Description {
-            driver: "memory",
+            driver: NAME,
             location: "memory:".to_owned(),
             durability: Durability::None,
             hints_across_processes: false,
@@ -58,84 +74,93 @@ impl Memory {
             epoch: 1,
             format: schema.version,
         };
-        let names = Names { rows: Rows::new(&NAMESPACES), floor: 0 };
-        let state = State { spaces: BTreeMap::new(), names, time: 0, closed: false };
-        Self { schema, description, hub: Hub::default(), state: Mutex::new(state) }
-    }
-
-    /// The state, unless the store has been closed.
-    fn state(&self) -> Result<MutexGuard<'_, State>> {
-        // Nothing panics while it holds the lock; and if, then no step is left half done.
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.closed {
-            return Err(Error::new(Kind::Closed, "the store has been closed")
-                .advice("open it again")
-                .in_driver("memory"));
+        let names = Names { rows: Arc::new(Rows::new(&NAMESPACES)), floor: 0 };
+        let state = State { namespaces: BTreeMap::new(), names, time: 0 };
+        Self {
+            schema,
+            description,
+            hub: Hub::default(),
+            state: RwLock::new(state),
+            closed: Arc::default(),
+            empty: Arc::new(Space::new(schema)),
         }
-        Ok(state)
     }
 
-    /// Reads a namespace as it is at this moment.
-    fn view<T>(&self, namespace: &Namespace, read: impl FnOnce(View<'_>) -> T) -> Result<T> {
-        let state = self.state()?;
-        let empty;
-        let space = if let Some(space) = state.spaces.get(namespace) {
-            &**space
-        } else {
-            empty = Space::new(self.schema);
-            &empty
+    fn read_state<T>(&self, read: impl FnOnce(&State) -> Result<T>) -> Result<T> {
+        let answer = || {
+            let state = self.state.read().map_err(|_| poisoned())?;
+            self.still_open()?;
+            read(&state)
         };
-        Ok(read(View { space, names: &state.names.rows }))
+        ours(answer())
     }
 
-    fn commit_now(&self, batch: &Batch) -> Result<Committed> {
-        let mut guard = self.state()?;
-        let state = &mut *guard;
-        let digest = batch.operation.as_ref().map(|_| batch.digest());
-        let fresh = || Arc::new(Space::new(self.schema));
-        let new = !state.spaces.contains_key(&batch.namespace);
-        let space = state.spaces.entry(batch.namespace.clone()).or_insert_with(fresh);
-        if let (Some(operation), Some(digest)) = (&batch.operation, digest)
-            && let Some(known) = space.operations.get(operation)
-        {
-            if known.digest != digest {
-                return Err(Error::new(
-                    Kind::IdempotencyConflict,
-                    "the operation id stands for another commit",
-                )
-                .at(format!("operation {operation:?}"))
-                .advice("take a new operation id for a new change"));
-            }
-            return Ok(Committed { replayed: true, ..known.committed.clone() });
-        }
-        let time = state.time.max(now());
-        let result = apply::batch(Arc::make_mut(space), &mut state.names, time, batch);
-        match &result {
-            Ok(committed) => {
-                state.time = time;
-                if let (Some(operation), Some(digest)) = (batch.operation.clone(), digest) {
-                    let known = Known { digest, committed: committed.clone() };
-                    keep_operation(Arc::make_mut(space), operation, known);
-                }
-            }
-            Err(_) if new => drop(state.spaces.remove(&batch.namespace)),
-            Err(_) => {}
+    fn write_state<T>(&self, write: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        let answer = || {
+            let mut state = self.state.write().map_err(|_| poisoned())?;
+            self.still_open()?;
+            write(&mut state)
+        };
+        ours(answer())
+    }
+
+    fn still_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+    }
+
+    /// Reads a namespace as it is now.
+    fn view<T>(
+        &self,
+        namespace: &Namespace,
+        read: impl FnOnce(View<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.read_state(|state| read(View::of(self.space(state, namespace), &state.names.rows)))
+    }
+
+    fn space<'a>(&'a self, state: &'a State, namespace: &Namespace) -> &'a Arc<Space> {
+        state.namespaces.get(namespace).map_or(&self.empty, |home| &home.space)
+    }
+
+    fn apply(&self, state: &mut State, batch: &Batch) -> Result<Committed> {
+        batch.validate()?;
+        let new = !state.namespaces.contains_key(&batch.namespace);
+        let result = self.apply_at_home(state, batch);
+        if new && result.is_err() {
+            state.namespaces.remove(&batch.namespace);
         }
         result
     }
+
+    fn apply_at_home(&self, state: &mut State, batch: &Batch) -> Result<Committed> {
+        let fresh = || Home { space: Arc::clone(&self.empty), operations: Operations::default() };
+        let home = state.namespaces.entry(batch.namespace.clone()).or_insert_with(fresh);
+        if let Some(committed) = home.operations.replay(batch)? {
+            return Ok(committed);
+        }
+        let time = now().max(state.time);
+        let space = Arc::make_mut(&mut home.space);
+        let applied = commit::apply(space, &mut state.names, time, batch)?;
+        state.time = time;
+        if applied.deleted {
+            home.operations.forget_all();
+        }
+        home.operations.keep(batch, &applied.committed);
+        Ok(applied.committed)
+    }
 }
 
-fn keep_operation(space: &mut Space, operation: crate::schema::OperationId, known: Known) {
-    let time = known.committed.time;
-    space.order.push_back((time, operation.clone()));
-    space.operations.insert(operation, known);
-    while space.order.len() > OPERATIONS_KEPT
-        && space.order.front().is_some_and(|(old, _)| *old < time - OPERATIONS_FOR_MS)
-    {
-        if let Some((_, operation)) = space.order.pop_front() {
-            space.operations.remove(&operation);
-        }
-    }
+/// Names the driver in its errors.
+fn ours<T>(result: Result<T>) -> Result<T> {
+    result.map_err(|error| error.in_driver(NAME))
+}
+
+fn closed() -> Error {
+    Error::new(Kind::Closed, "the store has been closed").advice("open it again")
+}
+
+/// Only a panic in the middle of a commit does this.
+fn poisoned() -> Error {
+    Error::new(Kind::Poisoned, "a commit broke off in the middle").advice("open a new store")
 }
 
 fn now() -> i64 {
@@ -143,51 +168,18 @@ fn now() -> i64 {
     since.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn unknown(what: &str, name: &str) -> Error {
-    Error::new(Kind::InvalidInput, format!("the schema has no {what} {name}"))
-}
-
-fn integer(value: u64) -> Json {
-    Json::of(&value).unwrap_or_else(|_| Json::null())
-}
-
-/// The record of a stream in `_streams`.
-fn stream_body(log: &str, stream: &Stream, head: &Head) -> Json {
-    let mut body = ObjectEditor::default();
-    body.set("log", &Json::string(log)).set("stream", &Json::string(stream.as_str()));
-    body.set("birth", &Json::string(&format!("{:016x}", head.birth)));
-    body.set("first", &integer(head.first)).set("last", &integer(head.last));
-    body.set("count", &integer(head.count)).set("bytes", &integer(head.bytes));
-    body.set("updated", &Json::integer(head.updated));
-    body.finish()
-}
-
-/// The record of a blob in `_blobs`.
-fn blob_body(hash: Hash, state: &BlobState) -> Json {
-    let mut body = ObjectEditor::default();
-    body.set("hash", &Json::string(&hash.to_hex()));
-    body.set("size", &integer(state.blob.bytes().len() as u64));
-    body.set("references", &integer(state.references));
-    if let Some(since) = state.unreferenced_since {
-        body.set("unreferencedSince", &Json::integer(since));
-    }
-    body.finish()
-}
-
 #[async_trait]
 impl Reader for Memory {
     async fn get(&self, namespace: &Namespace, keys: &[Key]) -> Result<Vec<Option<Record>>> {
-        self.view(namespace, |view| view.get_now(keys))?
+        self.view(namespace, |view| view.get(keys))
     }
 
     async fn find(&self, namespace: &Namespace, find: &Find) -> Result<Found> {
-        find.validate()?;
-        self.view(namespace, |view| view.find_now(find))?
+        self.view(namespace, |view| view.find(find))
     }
 
     async fn read(&self, namespace: &Namespace, read: &Read) -> Result<Entries> {
-        read.validate()?;
-        self.view(namespace, |view| view.read_now(read))
+        self.view(namespace, |view| view.read(read))
     }
 
     async fn blobs(
@@ -196,15 +188,14 @@ impl Reader for Memory {
         hashes: &[Hash],
         want: Want,
     ) -> Result<Vec<Option<FoundBlob>>> {
-        self.view(namespace, |view| view.blobs_now(hashes, want))
+        self.view(namespace, |view| Ok(view.blobs(hashes, want)))
     }
 }
 
 #[async_trait]
 impl Driver for Memory {
     async fn commit(&self, batch: Batch) -> Result<Committed> {
-        batch.validate()?;
-        let committed = self.commit_now(&batch).map_err(|error| error.in_driver("memory"))?;
+        let committed = self.write_state(|state| self.apply(state, &batch))?;
         if !committed.replayed {
             self.hub.committed(&batch);
         }
@@ -217,8 +208,11 @@ impl Driver for Memory {
         log: &'static Log,
         stream: Option<&Stream>,
     ) -> Result<Watch> {
-        drop(self.state()?);
-        Ok(self.hub.watch(namespace, log, stream))
+        // Under the lock: a watch that began after `close` would never end.
+        self.read_state(|state| {
+            self.space(state, namespace).known_log(log)?;
+            Ok(self.hub.watch(namespace, log, stream))
+        })
     }
 
     fn describe(&self) -> &Description {
@@ -226,22 +220,22 @@ impl Driver for Memory {
     }
 
     async fn check(&self) -> Result<CheckReport> {
-        let state = self.state()?;
-        let mut report = CheckReport::default();
-        for fault in state.names.rows.faults() {
-            report.damaged(NAMESPACES.name, fault);
-        }
-        for (namespace, space) in &state.spaces {
-            read::check(namespace, space, &mut report);
-        }
-        Ok(report)
+        self.read_state(|state| {
+            let mut report = CheckReport::default();
+            check::names(&state.names, &mut report);
+            for (namespace, home) in &state.namespaces {
+                check::namespace(namespace, &home.space, &state.names, &mut report);
+            }
+            Ok(report)
+        })
     }
 
     async fn close(&self) -> Result<()> {
-        if let Ok(mut state) = self.state() {
-            state.closed = true;
-            self.hub.close();
-        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Release);
+        // Nobody can ask for them any more.
+        state.namespaces.clear();
+        self.hub.close();
         Ok(())
     }
 
@@ -257,27 +251,30 @@ impl Driver for Memory {
 #[async_trait]
 impl Snapshot for Memory {
     async fn snapshot(&self, namespace: &Namespace) -> Result<Box<dyn Reader>> {
-        let state = self.state()?;
-        let space = state.spaces.get(namespace).cloned();
-        let space = space.unwrap_or_else(|| Arc::new(Space::new(self.schema)));
-        Ok(Box::new(Frozen { space, names: state.names.rows.clone() }))
+        self.read_state(|state| {
+            let frozen = Frozen {
+                namespace: namespace.clone(),
+                space: Arc::clone(self.space(state, namespace)),
+                names: Arc::clone(&state.names.rows),
+                closed: Arc::clone(&self.closed),
+            };
+            Ok(Box::new(frozen) as Box<dyn Reader>)
+        })
     }
 }
 
 #[async_trait]
 impl Maintain for Memory {
     async fn upgrade(&self) -> Result<u32> {
-        drop(self.state()?);
-        Ok(self.schema.version)
+        self.read_state(|_| Ok(self.schema.version))
     }
 
     async fn compact(&self) -> Result<u64> {
-        drop(self.state()?);
-        Ok(0)
+        self.read_state(|_| Ok(0))
     }
 
     async fn usage(&self, namespace: &Namespace) -> Result<Usage> {
-        self.view(namespace, |view| read::usage(self.schema, view.space))
+        self.read_state(|state| Ok(check::usage(self.schema, self.space(state, namespace))))
     }
 }
 

@@ -175,25 +175,25 @@ impl Apply<'_> {
         Ok(found.map_or(0, |record| record.version))
     }
 
-    /// An append that finds all its entries known leaves the whole batch out.
+    /// What the batch answers when it is left out, because all appends that allow known entries
+    /// have nothing but known ones.
     fn left_out(&mut self, batch: &Batch) -> Outcomes<Option<Vec<Outcome>>> {
-        for (i, operation) in batch.operations.iter().enumerate() {
+        let mut outcomes = vec![Outcome::LeftOut; batch.operations.len()];
+        let mut known = 0;
+        for (outcome, operation) in outcomes.iter_mut().zip(&batch.operations) {
             let Operation::Append(append) = operation else { continue };
-            if let Some(numbers) = self.known(append)? {
-                let mut outcomes = vec![Outcome::LeftOut; batch.operations.len()];
-                outcomes[i] = Outcome::Appended { numbers };
-                return Ok(Some(outcomes));
+            if append.known == Known::Refuse || append.entries.is_empty() {
+                continue;
             }
+            let Some(numbers) = self.known(append)? else { return Ok(None) };
+            *outcome = Outcome::Appended { numbers };
+            known += 1;
         }
-        Ok(None)
+        Ok((known > 0).then_some(outcomes))
     }
 
-    /// The numbers of an append's entries, when it allows them to be known and all are, with
-    /// equal bodies.
+    /// The numbers of an append's entries, when all are known with equal bodies.
     fn known(&mut self, append: &Append) -> Outcomes<Option<Vec<u64>>> {
-        if append.known == Known::Refuse || append.entries.is_empty() {
-            return Ok(None);
-        }
         let Some(row) = self.stream(append.log, &append.stream)? else { return Ok(None) };
         let mut numbers = Vec::new();
         for new in &append.entries {

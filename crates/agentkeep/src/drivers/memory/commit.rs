@@ -1,0 +1,176 @@
+//! Applying a batch, operation by operation; what was done is taken back if one is refused.
+
+use std::collections::BTreeSet;
+
+use super::expect;
+use super::space::{BlobState, Names, Space, StreamKey};
+use super::steps::Steps;
+use crate::driver::{Batch, Committed, Hash, Known, Operation, Outcome};
+use crate::error::{Error, Kind, Result};
+use crate::schema::{Namespace, Turn};
+
+/// A commit under way.
+pub(super) struct Commit<'a> {
+    pub(super) steps: Steps<'a>,
+    pub(super) namespace: &'a Namespace,
+    pub(super) turn: Option<&'a Turn>,
+    pub(super) time: i64,
+    /// What the built-in tables have to be told of.
+    pub(super) changed_streams: BTreeSet<StreamKey>,
+    pub(super) changed_blobs: BTreeSet<Hash>,
+    /// True when it made something, so that the namespace must have its record.
+    pub(super) made: bool,
+    /// True when it deleted the namespace's record.
+    pub(super) deleted: bool,
+}
+
+/// What a commit did.
+pub(super) struct Applied {
+    pub(super) committed: Committed,
+    /// True when the namespace was deleted: what is left of it can go.
+    pub(super) deleted: bool,
+}
+
+/// Applies the whole batch, or nothing of it.
+pub(super) fn apply(
+    space: &mut Space,
+    names: &mut Names,
+    time: i64,
+    batch: &Batch,
+) -> Result<Applied> {
+    let mut commit = Commit {
+        steps: Steps::new(space, names),
+        namespace: &batch.namespace,
+        turn: batch.turn.as_ref(),
+        time,
+        changed_streams: BTreeSet::new(),
+        changed_blobs: BTreeSet::new(),
+        made: false,
+        deleted: false,
+    };
+    let (replayed, outcomes) = match commit.run(batch) {
+        Ok(answer) => answer,
+        Err(error) => {
+            commit.take_back();
+            return Err(error);
+        }
+    };
+    let committed = Committed { time, replayed, outcomes };
+    Ok(Applied { committed, deleted: commit.deleted })
+}
+
+impl Commit<'_> {
+    /// Whether the batch was left out, and what each operation did.
+    fn run(&mut self, batch: &Batch) -> Result<(bool, Vec<Outcome>)> {
+        for (i, expect) in batch.expect.iter().enumerate() {
+            expect::holds(&self.steps, expect).map_err(|error| error.of_expectation(i))?;
+        }
+        if let Some(left_out) = self.left_out(batch)? {
+            return Ok((true, left_out));
+        }
+        let mut outcomes = Vec::with_capacity(batch.operations.len());
+        for operation in &batch.operations {
+            outcomes.push(self.operation(operation)?);
+        }
+        self.tell()?;
+        Ok((false, outcomes))
+    }
+
+    fn operation(&mut self, operation: &Operation) -> Result<Outcome> {
+        match operation {
+            Operation::Put(put) => self.put(put),
+            Operation::Delete(key) => self.delete(key),
+            Operation::Append(append) => self.append(append),
+            Operation::Trim { log, stream, before } => {
+                let key = self.steps.space().key(log, stream)?;
+                self.trim(&key, *before)
+            }
+            Operation::Rewrite { log, stream, number, body, refs } => {
+                let key = self.steps.space().key(log, stream)?;
+                self.rewrite(&key, *number, body, refs)
+            }
+            Operation::Drop { log, stream } => {
+                let key = self.steps.space().key(log, stream)?;
+                self.drop_stream(&key)
+            }
+            Operation::PutBlob(blob) => {
+                let new = !self.steps.space().blobs.contains_key(&blob.hash());
+                if new {
+                    let state = BlobState::new(blob.clone(), self.time);
+                    self.set_blob(blob.hash(), state);
+                    self.made = true;
+                }
+                Ok(Outcome::Kept { new })
+            }
+            Operation::DropBlob(hash) => self.drop_blob(*hash),
+        }
+    }
+
+    fn take_back(&mut self) {
+        self.steps.take_back();
+        self.deleted = false;
+    }
+
+    /// What the batch answers when it is left out, because all appends that allow known entries
+    /// have nothing but known ones.
+    fn left_out(&self, batch: &Batch) -> Result<Option<Vec<Outcome>>> {
+        let mut outcomes = vec![Outcome::LeftOut; batch.operations.len()];
+        let mut known = 0;
+        for (outcome, operation) in outcomes.iter_mut().zip(&batch.operations) {
+            let Operation::Append(append) = operation else { continue };
+            if append.known == Known::Refuse || append.entries.is_empty() {
+                continue;
+            }
+            let Some(numbers) = self.known(append)? else { return Ok(None) };
+            *outcome = Outcome::Appended { numbers };
+            known += 1;
+        }
+        Ok((known > 0).then_some(outcomes))
+    }
+
+    /// Counts a reference to each blob once; answers them distinct and in order.
+    pub(super) fn refer(&mut self, refs: &[Hash], place: impl Fn() -> String) -> Result<Vec<Hash>> {
+        let distinct: BTreeSet<Hash> = refs.iter().copied().collect();
+        for hash in &distinct {
+            let Some(state) = self.steps.space().blobs.get(hash) else {
+                return Err(Error::new(Kind::NotFound, format!("the blob {hash} is not there"))
+                    .at(place())
+                    .advice("keep the blob before, or earlier in the same commit"));
+            };
+            let references = state.references + 1;
+            let state = BlobState { references, unreferenced_since: None, ..state.clone() };
+            self.set_blob(*hash, state);
+        }
+        Ok(distinct.into_iter().collect())
+    }
+
+    /// Takes a reference to each blob away.
+    pub(super) fn release(&mut self, refs: &[Hash]) {
+        for hash in refs {
+            let Some(state) = self.steps.space().blobs.get(hash) else { continue };
+            let references = state.references.saturating_sub(1);
+            let unreferenced_since = (references == 0).then_some(self.time);
+            self.set_blob(*hash, BlobState { references, unreferenced_since, ..state.clone() });
+        }
+    }
+
+    fn set_blob(&mut self, hash: Hash, state: BlobState) {
+        self.steps.set_blob(hash, Some(state));
+        self.changed_blobs.insert(hash);
+    }
+
+    fn drop_blob(&mut self, hash: Hash) -> Result<Outcome> {
+        let Some(state) = self.steps.space().blobs.get(&hash) else {
+            return Ok(Outcome::BlobDropped { existed: false });
+        };
+        if state.references > 0 {
+            let message = format!("{} record(s) or entries refer to the blob", state.references);
+            return Err(Error::new(Kind::Conflict, message)
+                .at(format!("blob {hash}"))
+                .advice("remove what refers to it first"));
+        }
+        self.steps.set_blob(hash, None);
+        self.tell_dropped_blob(hash)?;
+        Ok(Outcome::BlobDropped { existed: true })
+    }
+}

@@ -1,0 +1,61 @@
+//! What commits under an operation id answered, so that repeating them is harmless.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::driver::{Batch, Committed};
+use crate::error::{Error, Kind, Result};
+use crate::schema::OperationId;
+
+/// Operations are kept at least so long,
+const KEPT_FOR_MS: i64 = 24 * 60 * 60 * 1000;
+/// and at least so many of each namespace.
+const KEPT: usize = 100_000;
+
+/// The operations of one namespace.
+#[derive(Debug, Default)]
+pub(super) struct Operations {
+    known: HashMap<OperationId, Known>,
+    /// When each was committed, oldest first.
+    order: VecDeque<(i64, OperationId)>,
+}
+
+#[derive(Debug)]
+struct Known {
+    digest: [u8; 32],
+    committed: Committed,
+}
+
+impl Operations {
+    /// What the batch answered before, if its operation id is known.
+    pub(super) fn replay(&self, batch: &Batch) -> Result<Option<Committed>> {
+        let Some(id) = &batch.operation else { return Ok(None) };
+        let Some(known) = self.known.get(id) else { return Ok(None) };
+        if known.digest != batch.digest() {
+            return Err(Error::new(
+                Kind::IdempotencyConflict,
+                "the operation id stands for another commit",
+            )
+            .at(format!("operation {id:?}"))
+            .advice("take a new operation id for a new change"));
+        }
+        Ok(Some(Committed { replayed: true, ..known.committed.clone() }))
+    }
+
+    /// Keeps what the batch answered, and forgets what is old enough.
+    pub(super) fn keep(&mut self, batch: &Batch, committed: &Committed) {
+        let Some(id) = &batch.operation else { return };
+        let known = Known { digest: batch.digest(), committed: committed.clone() };
+        self.known.insert(id.clone(), known);
+        self.order.push_back((committed.time, id.clone()));
+        while self.order.len() > KEPT
+            && let Some((_, old)) =
+                self.order.pop_front_if(|(time, _)| *time < committed.time - KEPT_FOR_MS)
+        {
+            self.known.remove(&old);
+        }
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        *self = Self::default();
+    }
+}

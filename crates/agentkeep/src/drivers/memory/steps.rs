@@ -1,0 +1,227 @@
+//! The steps that change a namespace. Each one can be taken back, so that a commit refused in the
+//! middle leaves everything exactly as it was.
+
+use std::sync::Arc;
+
+use super::space::{BlobState, Names, Space, StreamKey, StreamState};
+use super::table::{Rows, Stored};
+use crate::driver::{Entry, Hash, Head};
+use crate::error::Result;
+use crate::schema::{Key, NAMESPACES, Table};
+
+/// A namespace being changed.
+pub(super) struct Steps<'a> {
+    space: &'a mut Space,
+    names: &'a mut Names,
+    undo: Vec<Undo>,
+}
+
+/// How to take one step back.
+enum Undo {
+    Record(Key, Option<Arc<Stored>>),
+    Floor(u64),
+    NamesFloor(u64),
+    Blob(Hash, Option<BlobState>),
+    Made(StreamKey),
+    Dropped(StreamKey, Arc<StreamState>),
+    Head(StreamKey, Head),
+    Pushed(StreamKey),
+    Trimmed(StreamKey, Arc<Entry>),
+    Rewritten(StreamKey, Arc<Entry>),
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(space: &'a mut Space, names: &'a mut Names) -> Self {
+        Self { space, names, undo: Vec::new() }
+    }
+
+    pub(super) fn space(&self) -> &Space {
+        self.space
+    }
+
+    pub(super) fn rows(&self, table: &Table) -> Result<&Rows> {
+        if is_names(table) { Ok(&self.names.rows) } else { self.space.rows(table) }
+    }
+
+    pub(super) fn stored(&self, key: &Key) -> Result<Option<&Arc<Stored>>> {
+        Ok(self.rows(key.table())?.get(key))
+    }
+
+    /// The largest version that a deleted record had.
+    pub(super) fn floor(&self, table: &Table) -> u64 {
+        if is_names(table) { self.names.floor } else { self.space.floor }
+    }
+
+    pub(super) fn raise_floor(&mut self, table: &Table, version: u64) {
+        if is_names(table) {
+            self.undo.push(Undo::NamesFloor(self.names.floor));
+            self.names.floor = self.names.floor.max(version);
+        } else {
+            self.undo.push(Undo::Floor(self.space.floor));
+            self.space.floor = self.space.floor.max(version);
+        }
+    }
+
+    /// Writes a record; `None` takes it away.
+    pub(super) fn set_record(&mut self, key: &Key, new: Option<Arc<Stored>>) {
+        let old = self.swap_record(key, new);
+        self.undo.push(Undo::Record(key.clone(), old));
+    }
+
+    fn swap_record(&mut self, key: &Key, new: Option<Arc<Stored>>) -> Option<Arc<Stored>> {
+        let rows = if is_names(key.table()) {
+            &mut self.names.rows
+        } else {
+            self.space.tables.get_mut(key.table().name)?
+        };
+        Arc::make_mut(rows).set(key, new)
+    }
+
+    /// Writes a blob's state; `None` takes the blob away.
+    pub(super) fn set_blob(&mut self, hash: Hash, new: Option<BlobState>) {
+        let old = self.swap_blob(hash, new);
+        self.undo.push(Undo::Blob(hash, old));
+    }
+
+    fn swap_blob(&mut self, hash: Hash, new: Option<BlobState>) -> Option<BlobState> {
+        let blobs = Arc::make_mut(&mut self.space.blobs);
+        match new {
+            Some(state) => blobs.insert(hash, state),
+            None => blobs.remove(&hash),
+        }
+    }
+
+    pub(super) fn stream(&self, key: &StreamKey) -> Option<&StreamState> {
+        self.space.streams.get(key).map(|stream| &**stream)
+    }
+
+    fn stream_mut(&mut self, key: &StreamKey) -> Option<&mut StreamState> {
+        Arc::make_mut(&mut self.space.streams).get_mut(key).map(Arc::make_mut)
+    }
+
+    pub(super) fn make_stream(&mut self, key: &StreamKey, time: i64) {
+        let state = Arc::new(StreamState::new(time));
+        Arc::make_mut(&mut self.space.streams).insert(key.clone(), state);
+        self.undo.push(Undo::Made(key.clone()));
+    }
+
+    pub(super) fn set_head(&mut self, key: &StreamKey, head: Head) {
+        if let Some(stream) = self.stream_mut(key) {
+            let old = std::mem::replace(&mut stream.head, head);
+            self.undo.push(Undo::Head(key.clone(), old));
+        }
+    }
+
+    /// Adds an entry to the end.
+    pub(super) fn push(&mut self, key: &StreamKey, entry: Arc<Entry>) {
+        self.index_turn(key.0, &entry);
+        if let Some(stream) = self.stream_mut(key) {
+            stream.ids.extend(entry.id.clone().map(|id| (id, entry.number)));
+            stream.entries.push_back(entry);
+            self.undo.push(Undo::Pushed(key.clone()));
+        }
+    }
+
+    /// Takes the first entry away, if its number is below `before`.
+    pub(super) fn trim_one(&mut self, key: &StreamKey, before: u64) -> Option<Arc<Entry>> {
+        let stream = self.stream_mut(key)?;
+        let entry = stream.entries.pop_front_if(|entry| entry.number < before)?;
+        forget_id(stream, &entry);
+        self.unindex_turn(key.0, &entry);
+        self.undo.push(Undo::Trimmed(key.clone(), Arc::clone(&entry)));
+        Some(entry)
+    }
+
+    /// Puts an entry in the place of the one with its number; id and turn must be the same.
+    pub(super) fn rewrite(&mut self, key: &StreamKey, entry: Arc<Entry>) {
+        if let Some(old) = self.swap_entry(key, entry) {
+            self.undo.push(Undo::Rewritten(key.clone(), old));
+        }
+    }
+
+    fn swap_entry(&mut self, key: &StreamKey, entry: Arc<Entry>) -> Option<Arc<Entry>> {
+        let stream = self.stream_mut(key)?;
+        let place = stream.place(entry.number);
+        Some(std::mem::replace(stream.entries.get_mut(place)?, entry))
+    }
+
+    pub(super) fn drop_stream(&mut self, key: &StreamKey) -> Option<Arc<StreamState>> {
+        let stream = Arc::make_mut(&mut self.space.streams).remove(key)?;
+        for entry in &stream.entries {
+            self.unindex_turn(key.0, entry);
+        }
+        self.undo.push(Undo::Dropped(key.clone(), Arc::clone(&stream)));
+        Some(stream)
+    }
+
+    /// Takes all steps back, the last one first.
+    pub(super) fn take_back(&mut self) {
+        while let Some(step) = self.undo.pop() {
+            self.take_one_back(step);
+        }
+    }
+
+    fn take_one_back(&mut self, step: Undo) {
+        match step {
+            Undo::Record(key, old) => drop(self.swap_record(&key, old)),
+            Undo::Floor(floor) => self.space.floor = floor,
+            Undo::NamesFloor(floor) => self.names.floor = floor,
+            Undo::Blob(hash, old) => drop(self.swap_blob(hash, old)),
+            Undo::Made(key) => drop(Arc::make_mut(&mut self.space.streams).remove(&key)),
+            Undo::Dropped(key, stream) => {
+                for entry in &stream.entries {
+                    self.index_turn(key.0, entry);
+                }
+                Arc::make_mut(&mut self.space.streams).insert(key, stream);
+            }
+            Undo::Head(key, head) => {
+                if let Some(stream) = self.stream_mut(&key) {
+                    stream.head = head;
+                }
+            }
+            Undo::Pushed(key) => {
+                let Some(stream) = self.stream_mut(&key) else { return };
+                let Some(entry) = stream.entries.pop_back() else { return };
+                forget_id(stream, &entry);
+                self.unindex_turn(key.0, &entry);
+            }
+            Undo::Trimmed(key, entry) => {
+                self.index_turn(key.0, &entry);
+                let Some(stream) = self.stream_mut(&key) else { return };
+                stream.ids.extend(entry.id.clone().map(|id| (id, entry.number)));
+                stream.entries.push_front(entry);
+            }
+            Undo::Rewritten(key, old) => drop(self.swap_entry(&key, old)),
+        }
+    }
+
+    fn index_turn(&mut self, log: &'static str, entry: &Entry) {
+        if let Some(turn) = &entry.turn {
+            let turns = Arc::make_mut(&mut self.space.turns);
+            let entries = turns.entry((log, turn.clone())).or_default();
+            entries.insert((entry.stream.clone(), entry.number));
+        }
+    }
+
+    fn unindex_turn(&mut self, log: &'static str, entry: &Entry) {
+        let Some(turn) = &entry.turn else { return };
+        let place = (log, turn.clone());
+        let turns = Arc::make_mut(&mut self.space.turns);
+        if let Some(entries) = turns.get_mut(&place) {
+            entries.remove(&(entry.stream.clone(), entry.number));
+            if entries.is_empty() {
+                turns.remove(&place);
+            }
+        }
+    }
+}
+
+fn forget_id(stream: &mut StreamState, entry: &Entry) {
+    if let Some(id) = &entry.id {
+        stream.ids.remove(id);
+    }
+}
+
+fn is_names(table: &Table) -> bool {
+    table.name == NAMESPACES.name
+}
