@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{self, Stop};
+use super::cache::Cache;
 use super::errors::{is_io_failure, map};
 use super::readers::closed;
 use super::statements::Sql;
@@ -42,6 +43,7 @@ struct Work {
     sql: Arc<Sql>,
     hub: Hub,
     poisoned: Arc<AtomicBool>,
+    cache: Cache,
     /// The time of the last commit.
     time: i64,
 }
@@ -56,7 +58,14 @@ impl Writer {
     pub(super) fn start(connection: Connection, sql: Arc<Sql>, hub: Hub) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let poisoned = Arc::new(AtomicBool::new(false));
-        let mut work = Work { connection, sql, hub, poisoned: Arc::clone(&poisoned), time: 0 };
+        let mut work = Work {
+            connection,
+            sql,
+            hub,
+            poisoned: Arc::clone(&poisoned),
+            cache: Cache::default(),
+            time: 0,
+        };
         let thread = std::thread::Builder::new()
             .name("agentkeep-writer".to_owned())
             .spawn(move || work.run(receiver))
@@ -170,47 +179,45 @@ impl Work {
     /// One transaction for all batches; a refused one leaves its neighbours alone.
     fn transaction(&mut self, batches: &[&Batch]) -> std::result::Result<Vec<Answer>, Failure> {
         self.execute("BEGIN IMMEDIATE")?;
+        match self.apply(batches) {
+            Ok(answers) => Ok(answers),
+            Err((error, unsure)) => Err(Failure { unsure, ..self.failed(error) }),
+        }
+    }
+
+    /// Applies and commits; an error says whether the commit may be on the disk all the same.
+    fn apply(
+        &mut self,
+        batches: &[&Batch],
+    ) -> std::result::Result<Vec<Answer>, (rusqlite::Error, bool)> {
+        let sure = |error| (error, false);
         let time = self.time.max(now());
+        self.cache.begin(&self.connection).map_err(sure)?;
         let mut answers = Vec::with_capacity(batches.len());
-        let together = batches.len() > 1;
         for batch in batches {
-            if together {
-                self.execute("SAVEPOINT batch")?;
-            }
-            match apply::batch(&self.connection, &self.sql, batch, time) {
+            match apply::batch(&self.connection, &self.sql, &mut self.cache, batch, time) {
                 Ok(committed) => answers.push(Ok(committed)),
-                Err(Stop::Refused(error)) => {
-                    if !together {
-                        self.execute("ROLLBACK")?;
-                        return Ok(vec![Err(error)]);
-                    }
-                    self.execute("ROLLBACK TO batch")?;
-                    answers.push(Err(error));
-                }
-                Err(Stop::Failed(error)) => return Err(self.failed(error)),
-            }
-            if together {
-                self.execute("RELEASE batch")?;
+                Err(Stop::Refused(error)) => answers.push(Err(error)),
+                Err(Stop::Failed(error)) => return Err(sure(error)),
             }
         }
-        if let Err(error) = self.connection.prepare_cached("COMMIT").and_then(|mut s| s.execute([]))
-        {
+        self.cache.flush(&self.connection).map_err(sure)?;
+        apply::run(&self.connection, "COMMIT").map_err(|error| {
             let unsure = is_io_failure(&error);
-            let mut failure = self.failed(error);
-            failure.unsure = unsure;
-            return Err(failure);
-        }
+            (error, unsure)
+        })?;
         self.time = time;
         Ok(answers)
     }
 
-    fn execute(&self, sql: &str) -> std::result::Result<(), Failure> {
-        let done = self.connection.prepare_cached(sql).and_then(|mut s| s.execute([]));
-        done.map(|_| ()).map_err(|error| self.failed(error))
+    fn execute(&mut self, sql: &str) -> std::result::Result<(), Failure> {
+        let done = apply::run(&self.connection, sql);
+        done.map_err(|error| self.failed(error))
     }
 
     /// Leaves the transaction, and the store if the disk failed.
-    fn failed(&self, error: rusqlite::Error) -> Failure {
+    fn failed(&mut self, error: rusqlite::Error) -> Failure {
+        self.cache.clear();
         if is_io_failure(&error) {
             self.poisoned.store(true, Ordering::Release);
         }
