@@ -93,6 +93,10 @@ async fn what_the_same_commit_wrote_is_not_known() {
     let committed = commit(&memory, replaced).await.unwrap();
     assert!(!committed.replayed);
     assert_eq!(numbers(&committed), [vec![], vec![1, 2]]);
+    // Also when the stream had gone on before it was dropped.
+    let twice = [add("s", &["=3"]), drop_stream("s"), add("s", &["a=1"])];
+    let twice = twice.into_iter().chain([add_or_answer("s", &["a=1"])]);
+    assert_eq!(refused(&memory, twice).await, Kind::AlreadyExists);
     sound(&memory).await;
 }
 

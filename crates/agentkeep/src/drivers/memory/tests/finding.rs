@@ -90,6 +90,7 @@ async fn pages(memory: &Memory, find: &Find) -> Vec<Key> {
     loop {
         let found = memory.find(&space("n"), &find).await.unwrap();
         assert!(found.next.is_none() || found.records.len() == find.limit);
+        assert!(keys.len() < 10_000, "the pages do not end");
         keys.extend(found.records.into_iter().map(|record| record.key));
         find.after = found.next.map(|next| Continuation::from_token(&next.token()).unwrap());
         if find.after.is_none() {

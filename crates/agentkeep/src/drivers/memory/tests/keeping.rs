@@ -117,6 +117,15 @@ async fn a_namespace_deleted_and_used_in_one_commit_is_there() {
     let operations = [Operation::Delete(name_of("n")), put(thing("x"), "{}")];
     commit(&memory, operations).await.unwrap();
     assert_eq!(version(&memory, &name_of("n")).await, 1);
+    // What was made and went again before the record does not bring it back.
+    let operations = [
+        add("s", &["=1"]),
+        drop_stream("s"),
+        Operation::Delete(thing("x")),
+        Operation::Delete(name_of("n")),
+    ];
+    commit(&memory, operations).await.unwrap();
+    assert_eq!(version(&memory, &name_of("n")).await, 0);
     sound(&memory).await;
 }
 
