@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Blob, Hash};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
@@ -168,9 +170,10 @@ pub struct NewEntry {
 pub enum Known {
     /// Refuse with `AlreadyExists`.
     Refuse,
-    /// When all its entries are known with equal bodies: answer their numbers and leave the whole
-    /// batch out. A different body is an `IdempotencyConflict`; a mix of known and new entries is
-    /// refused with `AlreadyExists`.
+    /// Before any operation, against the state before the batch: when all appends of the batch
+    /// that say so have nothing but entries known with equal bodies, answer their numbers and
+    /// leave the whole batch out. A known entry with a different body is an
+    /// `IdempotencyConflict`; a mix of known and new entries is refused with `AlreadyExists`.
     Answer,
 }
 
@@ -187,7 +190,7 @@ pub struct Committed {
 }
 
 /// What one operation did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The record has this version now.

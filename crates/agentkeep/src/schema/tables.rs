@@ -25,11 +25,9 @@ pub static BUILT_IN: [&Table; 3] = [&STREAMS, &NAMESPACES, &BLOBS];
 pub static STREAMS: Table = Table {
     name: "_streams",
     key: &["log", "stream"],
-    fields: &[field("log", &["log"]), field("updated", &["updated"])],
-    indexes: &[Index {
-        name: "by_updated",
-        fields: &[("log", Ascending), ("updated", Descending)],
-    }],
+    fields: &[],
+    // An index over `updated` would cost every append a second index entry.
+    indexes: &[],
 };
 
 /// Built in: one record for each namespace, with the user's own fields; made by its first write.

@@ -13,6 +13,7 @@ on_every_driver!(
     a_new_session_can_be_given_messages,
     several_adds_to_one_session_keep_their_order,
     a_load_is_all_or_nothing_and_repeatable,
+    known_in_one_session_and_new_in_another,
 );
 
 async fn all_or_nothing(store: Store) {
@@ -152,4 +153,19 @@ async fn a_load_is_all_or_nothing_and_repeatable(store: Store) {
     );
     assert_eq!(loaded.kept.len(), 1);
     assert_eq!(store.messages("s").count().await.unwrap(), 5_002);
+}
+
+/// One session knows its message, the other does not: nothing may be taken for known.
+async fn known_in_one_session_and_new_in_another(store: Store) {
+    with_session(&store).await;
+    store.sessions().save(Session::new("t", "i", "c").unwrap()).await.unwrap();
+    store.messages("s").add(message("a")).await.unwrap();
+    let mut unit = store.unit();
+    unit.messages("s").add(message("a"));
+    unit.messages("t").add(message("b"));
+    let done = unit.commit().await.unwrap();
+    let seen: Vec<(u64, bool)> =
+        done.added.iter().flatten().map(|a| (a.index, a.duplicate)).collect();
+    assert_eq!(seen, [(0, true), (0, false)]);
+    assert_eq!(all(&store, "t").await, ["b"]);
 }

@@ -1,11 +1,11 @@
 //! Applying a batch, operation by operation; what was done is taken back if one is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::expect;
 use super::space::{BlobState, Names, Space, StreamKey};
 use super::steps::Steps;
-use crate::driver::{Append, Batch, Committed, Hash, Operation, Outcome};
+use crate::driver::{Batch, Committed, Hash, Known, Operation, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Namespace, Turn};
 
@@ -18,9 +18,6 @@ pub(super) struct Commit<'a> {
     /// What the built-in tables have to be told of.
     pub(super) changed_streams: BTreeSet<StreamKey>,
     pub(super) changed_blobs: BTreeSet<Hash>,
-    /// What this commit itself wrote, which no append of it can find known.
-    pub(super) appended_from: BTreeMap<StreamKey, u64>,
-    pub(super) rewritten: BTreeSet<(StreamKey, u64)>,
     /// True when it made something, so that the namespace must have its record.
     pub(super) made: bool,
     /// True when it deleted the namespace's record.
@@ -32,12 +29,6 @@ pub(super) struct Applied {
     pub(super) committed: Committed,
     /// True when the namespace was deleted: what is left of it can go.
     pub(super) deleted: bool,
-}
-
-enum Answer {
-    Done(Vec<Outcome>),
-    /// An append found its entries known: the batch must be left out.
-    LeftOut,
 }
 
 /// Applies the whole batch, or nothing of it.
@@ -54,17 +45,11 @@ pub(super) fn apply(
         time,
         changed_streams: BTreeSet::new(),
         changed_blobs: BTreeSet::new(),
-        appended_from: BTreeMap::new(),
-        rewritten: BTreeSet::new(),
         made: false,
         deleted: false,
     };
     let (replayed, outcomes) = match commit.run(batch) {
-        Ok(Answer::Done(outcomes)) => (false, outcomes),
-        Ok(Answer::LeftOut) => {
-            commit.take_back();
-            (true, commit.left_out(batch)?)
-        }
+        Ok(answer) => answer,
         Err(error) => {
             commit.take_back();
             return Err(error);
@@ -75,21 +60,20 @@ pub(super) fn apply(
 }
 
 impl Commit<'_> {
-    fn run(&mut self, batch: &Batch) -> Result<Answer> {
+    /// Whether the batch was left out, and what each operation did.
+    fn run(&mut self, batch: &Batch) -> Result<(bool, Vec<Outcome>)> {
         for (i, expect) in batch.expect.iter().enumerate() {
             expect::holds(&self.steps, expect).map_err(|error| error.of_expectation(i))?;
         }
+        if let Some(left_out) = self.left_out(batch)? {
+            return Ok((true, left_out));
+        }
         let mut outcomes = Vec::with_capacity(batch.operations.len());
         for operation in &batch.operations {
-            if let Operation::Append(append) = operation
-                && self.known(append)?.is_some()
-            {
-                return Ok(Answer::LeftOut);
-            }
             outcomes.push(self.operation(operation)?);
         }
         self.tell()?;
-        Ok(Answer::Done(outcomes))
+        Ok((false, outcomes))
     }
 
     fn operation(&mut self, operation: &Operation) -> Result<Outcome> {
@@ -124,25 +108,24 @@ impl Commit<'_> {
 
     fn take_back(&mut self) {
         self.steps.take_back();
-        self.appended_from.clear();
-        self.rewritten.clear();
         self.deleted = false;
     }
 
-    /// What a batch that is left out answers: every append whose entries are all known has their
-    /// numbers. The steps have been taken back, so this looks at the state before the batch.
-    fn left_out(&self, batch: &Batch) -> Result<Vec<Outcome>> {
-        let numbers = |append: &Append| match self.known(append) {
-            Err(error) if error.kind() == Kind::IdempotencyConflict => Ok(None),
-            numbers => numbers,
-        };
-        let outcome =
-            |operation: &Operation| match operation {
-                Operation::Append(append) => Ok(numbers(append)?
-                    .map_or(Outcome::LeftOut, |numbers| Outcome::Appended { numbers })),
-                _ => Ok(Outcome::LeftOut),
-            };
-        batch.operations.iter().map(outcome).collect()
+    /// What the batch answers when it is left out, because all appends that allow known entries
+    /// have nothing but known ones.
+    fn left_out(&self, batch: &Batch) -> Result<Option<Vec<Outcome>>> {
+        let mut outcomes = vec![Outcome::LeftOut; batch.operations.len()];
+        let mut known = 0;
+        for (outcome, operation) in outcomes.iter_mut().zip(&batch.operations) {
+            let Operation::Append(append) = operation else { continue };
+            if append.known == Known::Refuse || append.entries.is_empty() {
+                continue;
+            }
+            let Some(numbers) = self.known(append)? else { return Ok(None) };
+            *outcome = Outcome::Appended { numbers };
+            known += 1;
+        }
+        Ok((known > 0).then_some(outcomes))
     }
 
     /// Counts a reference to each blob once; answers them distinct and in order.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::commit::Commit;
 use super::space::{StreamKey, StreamState, stream_place};
-use crate::driver::{Append, Entry, Hash, Head, Known, NewEntry, Outcome};
+use crate::driver::{Append, Entry, Hash, Head, NewEntry, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 
@@ -28,7 +28,6 @@ impl Commit<'_> {
             bytes += entry.body.len() as u64;
         }
         if let Some(&last) = numbers.last() {
-            self.appended_from.entry(key.clone()).or_insert(first);
             let count = head.count + numbers.len() as u64;
             let first = if head.count == 0 { first } else { head.first };
             let bytes = head.bytes + bytes;
@@ -66,14 +65,10 @@ impl Commit<'_> {
         Ok(())
     }
 
-    /// The numbers of an append's entries, when it allows known ones and all are known with equal
-    /// bodies. An entry that this commit wrote does not count: it goes if the batch is left out.
+    /// The numbers of an append's entries, when all are known with equal bodies.
     pub(super) fn known(&self, append: &Append) -> Result<Option<Vec<u64>>> {
         let key = self.steps.space().key(append.log, &append.stream)?;
         let Some(stream) = self.steps.stream(&key) else { return Ok(None) };
-        if append.known == Known::Refuse || append.entries.is_empty() {
-            return Ok(None);
-        }
         let mut numbers = Vec::new();
         for new in &append.entries {
             let Some(old) = new.id.as_ref().and_then(|id| stream.by_id(id)) else { continue };
@@ -85,16 +80,9 @@ impl Commit<'_> {
                 .at(format!("{} entry {:?}", stream_place(&key), new.id.as_ref()))
                 .advice("give the new entry another id"));
             }
-            if !self.wrote(&key, old.number) {
-                numbers.push(old.number);
-            }
+            numbers.push(old.number);
         }
         Ok((numbers.len() == append.entries.len()).then_some(numbers))
-    }
-
-    fn wrote(&self, key: &StreamKey, number: u64) -> bool {
-        self.appended_from.get(key).is_some_and(|first| number >= *first)
-            || (!self.rewritten.is_empty() && self.rewritten.contains(&(key.clone(), number)))
     }
 
     pub(super) fn trim(&mut self, key: &StreamKey, before: u64) -> Result<Outcome> {
@@ -131,7 +119,6 @@ impl Commit<'_> {
         let (body, rewritten) = (body.clone(), Some(self.time));
         let entry = Entry { body, rewritten, refs, ..(*old).clone() };
         self.steps.rewrite(key, Arc::new(entry));
-        self.rewritten.insert((key.clone(), number));
         self.set_head(key, head);
         self.release(&old.refs);
         Ok(Outcome::Rewritten)
@@ -144,7 +131,6 @@ impl Commit<'_> {
         for entry in &stream.entries {
             self.release(&entry.refs);
         }
-        self.appended_from.remove(key);
         self.tell_dropped_stream(key)?;
         Ok(Outcome::Dropped { existed: true })
     }

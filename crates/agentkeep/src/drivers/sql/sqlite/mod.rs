@@ -1,1 +1,192 @@
 //! The SQLite driver: the embedded default.
+//!
+//! One writer thread with group commit, a few readers, WAL and `synchronous=FULL`; many processes
+//! may share the file. A row of every kind carries a checksum, verified whenever it is read.
+
+mod apply;
+mod blobs;
+mod cache;
+mod check;
+mod errors;
+mod find;
+mod names;
+mod network_fs;
+mod open;
+mod operations;
+mod options;
+mod poll;
+mod read;
+mod readers;
+mod records;
+mod rows;
+mod snapshot;
+mod statements;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+mod writer;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::options::Options;
+use self::poll::Poll;
+use self::readers::{Readers, blocking};
+use self::statements::Sql;
+use self::writer::Writer;
+use crate::driver::{
+    Batch, CheckReport, Committed, Description, Driver, Entries, Find, Found, FoundBlob, Hash, Hub,
+    Maintain, Read, Reader, Record, Snapshot, Want, Watch,
+};
+use crate::error::{Error, Result};
+use crate::schema::{Key, Log, Namespace, Schema, Stream};
+
+/// A store in an SQLite file.
+pub struct Sqlite {
+    schema: &'static Schema,
+    description: Description,
+    sql: Arc<Sql>,
+    hub: Hub,
+    poll: Poll,
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+impl Sqlite {
+    /// Opens the store at `path`, made with its folder if it is not there.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a folder, another program's file or another schema, all of them left
+    /// untouched; `NewerFormat`; `PermissionDenied`, `NoSpace`, `Unavailable`; `DurabilityNotMet`
+    /// for a network file system or an SQLite that can lose commits; `Timeout` when other
+    /// processes hold the lock too long; `Corrupt`.
+    pub async fn open(schema: &'static Schema, path: &Path, options: Options) -> Result<Self> {
+        let path = path.to_path_buf();
+        blocking(move || Self::open_now(schema, &path, options)).await.map_err(in_sqlite)
+    }
+
+    fn open_now(schema: &'static Schema, path: &Path, options: Options) -> Result<Self> {
+        let path = open::prepare(schema, path, &options)?;
+        let place = path.display().to_string();
+        let (connection, identity) =
+            open::open(schema, &path, &options).map_err(|error| error.at(place.clone()))?;
+        let description = Description {
+            driver: "sqlite",
+            location: place,
+            durability: options.durability,
+            hints_across_processes: true,
+            many_processes: true,
+            store_id: identity.store_id,
+            epoch: identity.epoch,
+            format: schema.version,
+        };
+        let (sql, hub) = (Arc::new(Sql::new(schema)), Hub::default());
+        let writer = Writer::start(connection, Arc::clone(&sql), hub.clone())?;
+        let readers = Arc::new(Readers::new(path, options));
+        Ok(Self { schema, description, sql, hub, poll: Poll::default(), writer, readers })
+    }
+}
+
+fn in_sqlite(error: Error) -> Error {
+    error.in_driver("sqlite")
+}
+
+#[async_trait]
+impl Reader for Sqlite {
+    async fn get(&self, namespace: &Namespace, keys: &[Key]) -> Result<Vec<Option<Record>>> {
+        let (sql, namespace, keys) = (Arc::clone(&self.sql), namespace.clone(), keys.to_vec());
+        let read = self.readers.run(move |connection| {
+            keys.iter().map(|key| find::get(connection, &sql, &namespace, key)).collect()
+        });
+        read.await.map_err(in_sqlite)
+    }
+
+    async fn find(&self, namespace: &Namespace, find: &Find) -> Result<Found> {
+        find.validate()?;
+        let (namespace, find) = (namespace.clone(), find.clone());
+        let read = self.readers.run(move |connection| find::find(connection, &namespace, &find));
+        read.await.map_err(in_sqlite)
+    }
+
+    async fn read(&self, namespace: &Namespace, read: &Read) -> Result<Entries> {
+        read.validate()?;
+        let (sql, namespace, read) = (Arc::clone(&self.sql), namespace.clone(), read.clone());
+        let read =
+            self.readers.run(move |connection| read::read(connection, &sql, &namespace, &read));
+        read.await.map_err(in_sqlite)
+    }
+
+    async fn blobs(
+        &self,
+        namespace: &Namespace,
+        hashes: &[Hash],
+        want: Want,
+    ) -> Result<Vec<Option<FoundBlob>>> {
+        let (namespace, hashes) = (namespace.clone(), hashes.to_vec());
+        let read =
+            self.readers.run(move |connection| read::blobs(connection, &namespace, &hashes, want));
+        read.await.map_err(in_sqlite)
+    }
+}
+
+#[async_trait]
+impl Driver for Sqlite {
+    async fn commit(&self, batch: Batch) -> Result<Committed> {
+        batch.validate()?;
+        self.writer.commit(batch).await.map_err(in_sqlite)
+    }
+
+    async fn watch(
+        &self,
+        namespace: &Namespace,
+        log: &'static Log,
+        stream: Option<&Stream>,
+    ) -> Result<Watch> {
+        // First the receiver, so that the polling thread finds somebody to serve.
+        let watch = self.hub.watch(namespace, log, stream);
+        self.poll.ensure(&self.hub, || self.readers.connect()).map_err(in_sqlite)?;
+        Ok(watch)
+    }
+
+    fn describe(&self) -> &Description {
+        &self.description
+    }
+
+    async fn check(&self) -> Result<CheckReport> {
+        let (schema, sql) = (self.schema, Arc::clone(&self.sql));
+        let read = self.readers.run(move |connection| check::check(schema, &sql, connection));
+        read.await.map_err(in_sqlite)
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.poll.close();
+        self.hub.close();
+        self.readers.close();
+        if let Some(thread) = self.writer.close() {
+            blocking(move || {
+                let _ = thread.join();
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshot> {
+        Some(self)
+    }
+
+    fn maintenance(&self) -> Option<&dyn Maintain> {
+        Some(self)
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sqlite({:?})", self.description.location)
+    }
+}

@@ -1,0 +1,202 @@
+//! From the schema to tables that an analyst would gladly query.
+//!
+//! A table of records has a column `namespace`, one for each part of its key and for each indexed
+//! field (named as the schema names them), then `version`, `turn`, `refs` (a JSON list of blob
+//! hashes, or NULL), `body` and `crc`. A list field has no column: each index over it is a table
+//! of its own, `<table>__<index>`, with a row for each element. A log has one table, clustered by
+//! `(stream_no, seq)`; `_streams` gives each stream its number.
+
+use crate::schema::{BLOBS, Index, LineageView, Log, NAMESPACES, Order, STREAMS, Schema, Table};
+
+/// An identifier in SQL.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The columns that make up a record's primary key.
+pub(super) fn key_columns(table: &Table) -> Vec<&'static str> {
+    if table.name == NAMESPACES.name {
+        return table.key.to_vec();
+    }
+    std::iter::once("namespace").chain(table.key.iter().copied()).collect()
+}
+
+/// The columns of indexed fields that are no lists, with their places among the fields.
+pub(super) fn field_columns(table: &Table) -> impl Iterator<Item = (usize, &'static str)> + '_ {
+    table.fields.iter().enumerate().filter(|(_, f)| !f.many).map(|(i, f)| (i, f.name))
+}
+
+/// True for an index whose first field is a list.
+pub(super) fn is_list_index(table: &Table, index: &Index) -> bool {
+    let first = index.fields.first().and_then(|(name, _)| table.field(name));
+    first.is_some_and(|place| table.fields[place].many)
+}
+
+/// The table that holds a list index.
+pub(super) fn side_table(table: &Table, index: &Index) -> String {
+    format!("{}__{}", table.name, index.name)
+}
+
+fn joined<'a>(columns: impl IntoIterator<Item = &'a str>) -> String {
+    columns.into_iter().map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+fn directed(index: &Index) -> String {
+    let column = |(name, order): &(&str, Order)| match order {
+        Order::Ascending => quoted(name),
+        Order::Descending => format!("{} DESC", quoted(name)),
+    };
+    index.fields.iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+/// All statements that make a fresh store.
+pub(super) fn create(schema: &Schema) -> Vec<String> {
+    let mut sql = vec![
+        "CREATE TABLE _store(name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID".to_owned(),
+        "CREATE TABLE _floors(namespace TEXT PRIMARY KEY, floor INTEGER NOT NULL) WITHOUT ROWID"
+            .to_owned(),
+        "CREATE TABLE _operations(namespace TEXT NOT NULL, operation TEXT NOT NULL, \
+         n INTEGER NOT NULL, digest BLOB NOT NULL, time INTEGER NOT NULL, result TEXT NOT NULL, \
+         PRIMARY KEY(namespace, operation)) WITHOUT ROWID"
+            .to_owned(),
+        "CREATE UNIQUE INDEX _operations_n ON _operations(namespace, n)".to_owned(),
+        "CREATE TABLE _streams(no INTEGER PRIMARY KEY, namespace TEXT NOT NULL, log TEXT NOT NULL, \
+         stream TEXT NOT NULL, birth INTEGER NOT NULL, first INTEGER NOT NULL, \
+         last INTEGER NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL, \
+         updated INTEGER NOT NULL, version INTEGER NOT NULL, crc INTEGER NOT NULL)"
+            .to_owned(),
+        "CREATE UNIQUE INDEX _streams_key ON _streams(namespace, log, stream)".to_owned(),
+        "CREATE TABLE _blobs(namespace TEXT NOT NULL, hash TEXT NOT NULL, size INTEGER NOT NULL, \
+         reference_count INTEGER NOT NULL, unreferenced_since, version INTEGER NOT NULL, \
+         PRIMARY KEY(namespace, hash)) WITHOUT ROWID"
+            .to_owned(),
+        "CREATE INDEX _blobs_by_unreferenced ON _blobs(namespace, unreferenced_since, hash)"
+            .to_owned(),
+        "CREATE TABLE _blob_bytes(namespace TEXT NOT NULL, hash TEXT NOT NULL, \
+         bytes BLOB NOT NULL, UNIQUE(namespace, hash))"
+            .to_owned(),
+    ];
+    for table in std::iter::once(&&NAMESPACES).chain(schema.tables) {
+        sql.extend(create_table(table));
+    }
+    sql.extend(schema.logs.iter().flat_map(|log| create_log(log)));
+    sql.extend(schema.views.iter().map(create_view));
+    sql
+}
+
+fn create_table(table: &Table) -> Vec<String> {
+    let name = quoted(table.name);
+    let keys = key_columns(table);
+    let mut columns: Vec<String> =
+        keys.iter().map(|key| format!("{} TEXT NOT NULL", quoted(key))).collect();
+    // No type: SQLite then keeps and compares values as they are.
+    columns.extend(field_columns(table).map(|(_, field)| quoted(field)));
+    columns.extend(
+        [
+            "version INTEGER NOT NULL",
+            "turn TEXT",
+            "refs TEXT",
+            "body TEXT NOT NULL",
+            "crc INTEGER NOT NULL",
+        ]
+        .map(str::to_owned),
+    );
+    let keys_joined = joined(keys.iter().copied());
+    let mut sql = vec![
+        format!(
+            "CREATE TABLE {name}({}, PRIMARY KEY({keys_joined})) WITHOUT ROWID",
+            columns.join(", ")
+        ),
+        format!(
+            "CREATE INDEX {} ON {name}({}, turn, {}) WHERE turn IS NOT NULL",
+            quoted(&format!("{}_by_turn", table.name)),
+            quoted(keys[0]),
+            joined(table.key.iter().copied()),
+        ),
+    ];
+    for index in table.indexes {
+        let key = joined(table.key.iter().copied());
+        if is_list_index(table, index) {
+            let side = side_table(table, index);
+            let fields = joined(index.fields.iter().map(|(name, _)| *name));
+            let keys: Vec<String> =
+                table.key.iter().map(|key| format!("{} TEXT NOT NULL", quoted(key))).collect();
+            sql.push(format!(
+                "CREATE TABLE {}(namespace TEXT NOT NULL, {fields}, {})",
+                quoted(&side),
+                keys.join(", ")
+            ));
+            sql.push(format!(
+                "CREATE INDEX {} ON {}(namespace, {}, {key})",
+                quoted(&format!("{side}_order")),
+                quoted(&side),
+                directed(index)
+            ));
+        } else {
+            sql.push(format!(
+                "CREATE INDEX {} ON {name}(namespace, {}, {key})",
+                quoted(&format!("{}_{}", table.name, index.name)),
+                directed(index)
+            ));
+        }
+    }
+    sql
+}
+
+fn create_log(log: &Log) -> Vec<String> {
+    let name = quoted(log.name);
+    vec![
+        format!(
+            "CREATE TABLE {name}(stream_no INTEGER NOT NULL, seq INTEGER NOT NULL, id TEXT, \
+             body TEXT NOT NULL, time INTEGER NOT NULL, turn TEXT, rewritten INTEGER, refs TEXT, \
+             crc INTEGER NOT NULL, PRIMARY KEY(stream_no, seq)) WITHOUT ROWID"
+        ),
+        format!(
+            "CREATE UNIQUE INDEX {} ON {name}(stream_no, id) WHERE id IS NOT NULL",
+            quoted(&format!("{}_id", log.name))
+        ),
+        format!(
+            "CREATE INDEX {} ON {name}(turn, stream_no, seq) WHERE turn IS NOT NULL",
+            quoted(&format!("{}_turn", log.name))
+        ),
+    ]
+}
+
+/// Each element of the list is `[stream, from, to]`; `to` is null while it is open.
+fn create_view(view: &LineageView) -> String {
+    let key_list: Vec<String> =
+        view.table.key.iter().map(|key| format!("r.{}", quoted(key))).collect();
+    format!(
+        "CREATE VIEW {view_name} AS SELECT r.namespace AS namespace, {keys_r}, \
+         row_number() OVER (PARTITION BY r.namespace, {keys_r} ORDER BY s.key, e.seq) - 1 \
+         AS position, e.id AS id, e.time AS time, e.turn AS turn, e.body AS body, \
+         h.stream AS stream, e.seq AS seq \
+         FROM {table} AS r, json_each(r.body, '$.{member}') AS s \
+         JOIN {streams} AS h ON h.namespace = r.namespace AND h.log = '{log_name}' \
+         AND h.stream = json_extract(s.value, '$[0]') \
+         JOIN {log} AS e ON e.stream_no = h.no AND e.seq >= json_extract(s.value, '$[1]') \
+         AND e.seq <= ifnull(json_extract(s.value, '$[2]'), 9223372036854775807)",
+        view_name = quoted(view.name),
+        keys_r = key_list.join(", "),
+        table = quoted(view.table.name),
+        member = view.member,
+        streams = quoted(STREAMS.name),
+        log_name = view.log.name,
+        log = quoted(view.log.name),
+    )
+}
+
+/// The columns of a record as drivers read them, in the order in which they decode them.
+pub(super) fn select_columns(table: &Table, alias: &str) -> String {
+    let columns: Vec<&str> = if table.name == STREAMS.name {
+        vec![
+            "log", "stream", "birth", "first", "last", "count", "bytes", "updated", "version",
+            "crc",
+        ]
+    } else if table.name == BLOBS.name {
+        vec!["hash", "size", "reference_count", "unreferenced_since", "version"]
+    } else {
+        table.key.iter().copied().chain(["version", "turn", "refs", "body", "crc"]).collect()
+    };
+    columns.iter().map(|c| format!("{alias}.{}", quoted(c))).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,347 @@
+//! Opening the file: what it is, whether it is ours, and making it if it is new.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::errors::map;
+use super::{Options, network_fs};
+use crate::driver::Durability;
+use crate::drivers::sql::ddl;
+use crate::error::{Error, Kind, Result};
+use crate::schema::Schema;
+
+/// "akep": marks our files in SQLite's header.
+const APPLICATION_ID: u32 = 0x616b_6570;
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// What a store says of itself.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) store_id: String,
+    pub(super) epoch: u64,
+}
+
+/// Prepares the path: refuses what is not ours without touching it, makes what is missing.
+pub(super) fn prepare(
+    schema: &'static Schema,
+    path: &Path,
+    options: &Options,
+) -> Result<PathBuf> {
+    check_library(rusqlite::version_number())?;
+    let place = || path.display().to_string();
+    if path.is_dir() {
+        return Err(Error::new(Kind::InvalidInput, "the store's path is a folder")
+            .at(place())
+            .advice("name a file in it, for example keep.db"));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    make_folder(&folder)
+        .map_err(|error| io(&error, "the store's folder cannot be made", &folder))?;
+    if let (false, Some(kind)) = (options.network_fs, network_fs::holding(&folder)) {
+        return Err(Error::new(
+            Kind::DurabilityNotMet,
+            format!("the store is on a network file system ({kind})"),
+        )
+        .at(place())
+        .advice("keep it on a local disk, or accept the risk with network_fs=yes"));
+    }
+    match File::open(path) {
+        Ok(file) => check_ours(file, path)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            make_store(schema, path, &folder, options)?;
+        }
+        Err(error) => return Err(io(&error, "the store cannot be read", path)),
+    }
+    path.canonicalize().map_err(|error| io(&error, "the store's path cannot be resolved", path))
+}
+
+/// SQLite before these versions can drop commits when two connections checkpoint at once.
+fn check_library(version: i32) -> Result<()> {
+    let sound = version >= 3_051_003
+        || (3_050_007..3_051_000).contains(&version)
+        || (3_044_006..3_045_000).contains(&version);
+    if sound {
+        return Ok(());
+    }
+    let message = format!(
+        "this build has SQLite {}.{}.{}, which can lose commits",
+        version / 1_000_000,
+        version / 1000 % 1000,
+        version % 1000
+    );
+    Err(Error::new(Kind::DurabilityNotMet, message).advice("build with SQLite 3.51.3 or later"))
+}
+
+fn io(error: &std::io::Error, message: &str, path: &Path) -> Error {
+    let kind = match error.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            Kind::PermissionDenied
+        }
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::NoSpace,
+        std::io::ErrorKind::NotADirectory | std::io::ErrorKind::InvalidFilename => {
+            Kind::InvalidInput
+        }
+        _ => Kind::Unavailable,
+    };
+    Error::new(kind, format!("{message}: {error}"))
+        .at(path.display().to_string())
+        .retryable(false)
+        .advice("give a path that you may read and write")
+}
+
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Conversations are private: nobody else may read the file, whatever the umask says. SQLite
+/// gives the files beside it the same permissions.
+fn make_file(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?;
+    Ok(())
+}
+
+/// Makes a whole store under another name, then gives it its own: nobody ever sees half of one.
+/// Of several processes that do so at once, one wins, and its store is everybody's.
+fn make_store(
+    schema: &'static Schema,
+    path: &Path,
+    folder: &Path,
+    options: &Options,
+) -> Result<()> {
+    let cannot = |error: &std::io::Error| io(error, "the store cannot be made", path);
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
+    let temporary = folder.join(name);
+    make_file(&temporary).map_err(|error| cannot(&error))?;
+    let made = open(schema, &temporary, options).and_then(|(connection, _)| {
+        // Closing the only connection brings everything into the one file.
+        connection.close().map_err(|(_, error)| map(error))
+    });
+    let linked = made.and_then(|()| match std::fs::hard_link(&temporary, path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        // A file system without hard links: an empty file, which is then made a store in place.
+        Err(_) => make_file(path).map_err(|error| cannot(&error)),
+        Ok(()) => File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| cannot(&error)),
+    });
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut leftover = temporary.clone().into_os_string();
+        leftover.push(suffix);
+        let _ = std::fs::remove_file(leftover);
+    }
+    linked
+}
+
+/// An empty file is one that was just made; any other must carry our mark.
+fn check_ours(mut file: File, path: &Path) -> Result<()> {
+    let mut header = Vec::new();
+    file.by_ref()
+        .take(100)
+        .read_to_end(&mut header)
+        .map_err(|error| io(&error, "the store cannot be read", path))?;
+    let application = header.get(68..72).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes);
+    let mut ours = header.starts_with(MAGIC) && application == Some(APPLICATION_ID);
+    // Byte 18 is 1 before WAL mode, which comes after our mark: another process may be at it.
+    if header.starts_with(MAGIC) && !ours && header.get(18) == Some(&1) {
+        ours = application_under_lock(path)? == APPLICATION_ID;
+    }
+    if header.is_empty() || ours {
+        return Ok(());
+    }
+    let what = if header.starts_with(MAGIC) {
+        "an SQLite file of another program"
+    } else {
+        "some other file"
+    };
+    Err(Error::new(Kind::InvalidInput, format!("this is {what}, not an agentkeep store"))
+        .at(path.display().to_string())
+        .advice("name another file for the store; to take data in, use agentkeep import"))
+}
+
+/// The mark as SQLite reads it, under its lock and without writing: bytes read beside a writer may
+/// be half new.
+fn application_under_lock(path: &Path) -> Result<u32> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(map)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(map)?;
+    connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(map)
+}
+
+/// A connection with the settings that all share.
+pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(map)?;
+    connection.busy_timeout(options.timeout).map_err(map)?;
+    connection.set_prepared_statement_cache_capacity(256);
+    let synchronous = match options.durability {
+        Durability::Power => "FULL",
+        Durability::Process => "NORMAL",
+        Durability::None => "OFF",
+    };
+    connection.pragma_update(None, "synchronous", synchronous).map_err(map)?;
+    connection.pragma_update(None, "secure_delete", "FAST").map_err(map)?;
+    connection.pragma_update(None, "cache_size", -16_000).map_err(map)?;
+    Ok(connection)
+}
+
+/// The writer's connection to a store that has the schema, made or upgraded if need be.
+pub(super) fn open(
+    schema: &'static Schema,
+    path: &Path,
+    options: &Options,
+) -> Result<(Connection, Identity)> {
+    let mut connection = connect(path, options)?;
+    patiently(options.timeout, || initialise(schema, &mut connection, options))?;
+    let identity = identify(schema, &connection)?;
+    Ok((connection, identity))
+}
+
+/// Changing the journal mode can answer "busy" at once, whatever the timeout: many processes may
+/// open a fresh store at the same time.
+fn patiently<T>(timeout: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == Kind::Timeout && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn format_version(connection: &Connection) -> Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(map)
+}
+
+fn initialise(schema: &Schema, connection: &mut Connection, options: &Options) -> Result<()> {
+    let version = format_version(connection)?;
+    refuse_version(schema, version, options)?;
+    let mode: String =
+        connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(map)?;
+    if version == schema.version && mode == "wal" {
+        return Ok(());
+    }
+    // These must come before the first table; each is safe to repeat after a crash.
+    let application: u32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(map)?;
+    if application != APPLICATION_ID {
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(map)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(map)?;
+    }
+    if mode != "wal" {
+        let set: String = connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+            .map_err(map)?;
+        if set != "wal" {
+            return Err(Error::new(
+                Kind::DurabilityNotMet,
+                format!("SQLite keeps journal_mode={set}"),
+            )
+            .advice("keep the store on a file system that supports WAL"));
+        }
+    }
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(map)?;
+    // Another process may have been faster.
+    let version = format_version(&transaction)?;
+    refuse_version(schema, version, options)?;
+    if version < schema.version {
+        upgrade(schema, &transaction, version)?;
+    }
+    transaction.commit().map_err(map)
+}
+
+fn refuse_version(schema: &Schema, found: u32, options: &Options) -> Result<()> {
+    let known = schema.version;
+    if found > known {
+        return Err(Error::new(
+            Kind::NewerFormat,
+            format!("the store has format {found}, this agentkeep knows {known}"),
+        )
+        .advice("use a newer agentkeep"));
+    }
+    if found > 0 && found < known && !options.upgrade {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("the store has the older format {found}"),
+        )
+        .advice("open it without upgrade=no to bring it up to date"));
+    }
+    Ok(())
+}
+
+/// Brings format `from` up to date; 0 is an empty file. Format 1 is the first.
+fn upgrade(schema: &Schema, connection: &Connection, from: u32) -> Result<()> {
+    if from == 0 {
+        for statement in ddl::create(schema) {
+            connection.execute(&statement, []).map_err(map)?;
+        }
+        let store_id = uuid::Uuid::new_v4().to_string();
+        let facts = [("schema", schema.name), ("store_id", store_id.as_str()), ("epoch", "1")];
+        for (name, value) in facts {
+            let sql = "INSERT INTO _store(name, value) VALUES (?, ?)";
+            connection.execute(sql, [name, value]).map_err(map)?;
+        }
+    }
+    connection.pragma_update(None, "user_version", schema.version).map_err(map)
+}
+
+fn identify(schema: &Schema, connection: &Connection) -> Result<Identity> {
+    let fact = |name: &str| -> Result<String> {
+        let sql = "SELECT value FROM _store WHERE name = ?";
+        connection.query_row(sql, [name], |row| row.get(0)).map_err(|error| {
+            Error::new(Kind::Corrupt, format!("the store does not say its {name}")).caused_by(error)
+        })
+    };
+    let found = fact("schema")?;
+    if found != schema.name {
+        return Err(Error::new(
+            Kind::InvalidInput,
+            format!("the store keeps {found:?}, not {:?}", schema.name),
+        ));
+    }
+    let epoch = fact("epoch")?.parse().map_err(|error| {
+        Error::new(Kind::Corrupt, "the store's epoch is damaged").caused_by(error)
+    })?;
+    Ok(Identity { store_id: fact("store_id")?, epoch })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_that_lose_commits_are_refused() {
+        for (version, sound) in [
+            (3_051_003, true),
+            (3_054_001, true),
+            (3_051_002, false),
+            (3_051_000, false),
+            (3_050_007, true),
+            (3_050_006, false),
+            (3_044_006, true),
+            (3_045_000, false),
+            (3_040_001, false),
+        ] {
+            assert_eq!(check_library(version).is_ok(), sound, "{version}");
+        }
+        check_library(rusqlite::version_number()).unwrap();
+    }
+}

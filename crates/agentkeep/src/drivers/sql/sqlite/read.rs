@@ -1,0 +1,161 @@
+//! Entries of a log, and blobs.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::apply::unknown;
+use super::errors::map;
+use super::rows::{self, damaged, signed};
+use super::statements::{HEAD, LogSql, Sql};
+use crate::driver::{Blob, Entries, Entry, FoundBlob, Hash, Head, Read, Stretch, Want, Which};
+use crate::error::Result;
+use crate::schema::{EntryId, Log, Namespace, STREAMS, Stream, Turn};
+
+/// The stream's number and head.
+pub(super) fn stream(
+    connection: &Connection,
+    namespace: &Namespace,
+    log: &Log,
+    stream: &Stream,
+) -> Result<Option<(i64, Head)>> {
+    let mut statement = connection.prepare_cached(HEAD).map_err(map)?;
+    let row = params![namespace.as_str(), log.name, stream.as_str()];
+    let mut found = statement.query(row).map_err(map)?;
+    let Some(row) = found.next().map_err(map)? else { return Ok(None) };
+    let (head, version) = (rows::head(row, 1)?, rows::number(row, 7)?);
+    let sum = rows::head_sum(namespace, log.name, stream.as_str(), &head, version);
+    if i64::from(sum) != rows::integer(row, 8)? {
+        return Err(damaged(format!("{} {} {stream:?}", STREAMS.name, log.name)));
+    }
+    Ok(Some((rows::integer(row, 0)?, head)))
+}
+
+/// Entries, all within the connection's transaction.
+pub(super) fn read(
+    connection: &Connection,
+    sql: &Sql,
+    namespace: &Namespace,
+    read: &Read,
+) -> Result<Entries> {
+    let log = sql.logs.get(read.log.name).ok_or_else(|| unknown("log", read.log.name))?;
+    let reading = Reading { connection, log, namespace, read };
+    let (mut entries, heads) = match &read.which {
+        Which::Stretches(stretches) => reading.stretches(stretches)?,
+        Which::Ids(ids) => (reading.ids(ids)?, Vec::new()),
+        Which::Turn(turn) => (reading.turn(turn)?, Vec::new()),
+    };
+    let more = entries.len() > read.limit;
+    entries.truncate(read.limit);
+    Ok(Entries { entries, heads, more })
+}
+
+struct Reading<'a> {
+    connection: &'a Connection,
+    log: &'a LogSql,
+    namespace: &'a Namespace,
+    read: &'a Read,
+}
+
+type Streams = HashMap<Stream, Option<(i64, Head)>>;
+
+impl Reading<'_> {
+    fn stream(&self, known: &mut Streams, name: &Stream) -> Result<Option<(i64, Head)>> {
+        if let Some(found) = known.get(name) {
+            return Ok(found.clone());
+        }
+        let found = stream(self.connection, self.namespace, self.read.log, name)?;
+        known.insert(name.clone(), found.clone());
+        Ok(found)
+    }
+
+    fn stretches(&self, stretches: &[Stretch]) -> Result<(Vec<Entry>, Vec<Option<Head>>)> {
+        let mut known = Streams::new();
+        let found: Vec<Option<(i64, Head)>> = stretches
+            .iter()
+            .map(|stretch| self.stream(&mut known, &stretch.stream))
+            .collect::<Result<_>>()?;
+        let mut entries = Vec::new();
+        let mut places: Vec<usize> = (0..stretches.len()).collect();
+        if self.read.reverse {
+            places.reverse();
+        }
+        let text = if self.read.reverse { &self.log.backward } else { &self.log.forward };
+        let mut statement = self.connection.prepare_cached(text).map_err(map)?;
+        for place in places {
+            let wanted = self.read.limit + 1 - entries.len();
+            let (Some((no, head)), true) = (&found[place], wanted > 0) else { continue };
+            let stretch = &stretches[place];
+            let (from, to) = (stretch.from.max(head.first), stretch.to.min(head.last));
+            if from > to {
+                continue;
+            }
+            let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
+            let row = params![no, signed(from), signed(to), limit];
+            let mut found = statement.query(row).map_err(map)?;
+            while let Some(row) = found.next().map_err(map)? {
+                entries.push(rows::entry(&stretch.stream, *no, row, 0)?);
+            }
+        }
+        Ok((entries, found.into_iter().map(|found| found.map(|(_, head)| head)).collect()))
+    }
+
+    fn ids(&self, ids: &[(Stream, EntryId)]) -> Result<Vec<Entry>> {
+        let mut known = Streams::new();
+        let mut statement = self.connection.prepare_cached(&self.log.by_id).map_err(map)?;
+        let mut entries = Vec::new();
+        for (name, id) in ids {
+            let Some((no, _)) = self.stream(&mut known, name)? else { continue };
+            let mut found = statement.query(params![no, id.as_str()]).map_err(map)?;
+            if let Some(row) = found.next().map_err(map)? {
+                entries.push(rows::entry(name, no, row, 0)?);
+            }
+        }
+        if self.read.reverse {
+            entries.reverse();
+        }
+        Ok(entries)
+    }
+
+    fn turn(&self, turn: &Turn) -> Result<Vec<Entry>> {
+        let mut statement = self.connection.prepare_cached(&self.log.by_turn).map_err(map)?;
+        let row = params![turn.as_str(), self.namespace.as_str(), self.read.log.name];
+        let mut found = statement.query(row).map_err(map)?;
+        let mut entries = Vec::new();
+        while let Some(row) = found.next().map_err(map)? {
+            let name = Stream::new(rows::text(row, 0)?)?;
+            entries.push(rows::entry(&name, rows::integer(row, 1)?, row, 2)?);
+        }
+        if self.read.reverse {
+            entries.reverse();
+        }
+        Ok(entries)
+    }
+}
+
+/// Blobs, all within the connection's transaction.
+pub(super) fn blobs(
+    connection: &Connection,
+    namespace: &Namespace,
+    hashes: &[Hash],
+    want: Want,
+) -> Result<Vec<Option<FoundBlob>>> {
+    let text = match want {
+        Want::Presence => "SELECT NULL FROM _blobs WHERE namespace = ?1 AND hash = ?2",
+        Want::Bytes => "SELECT bytes FROM _blob_bytes WHERE namespace = ?1 AND hash = ?2",
+    };
+    let mut statement = connection.prepare_cached(text).map_err(map)?;
+    let mut one = |hash: &Hash| {
+        let row = params![namespace.as_str(), hash.to_hex()];
+        let found = statement
+            .query_row(row, |row| row.get::<_, Option<Vec<u8>>>(0))
+            .optional()
+            .map_err(map)?;
+        match found {
+            None => Ok(None),
+            Some(None) => Ok(Some(FoundBlob::Present)),
+            Some(Some(bytes)) => Blob::from_stored(*hash, bytes).map(FoundBlob::Bytes).map(Some),
+        }
+    };
+    hashes.iter().map(&mut one).collect()
+}

@@ -1,0 +1,40 @@
+//! Several processes on one SQLite store, and `kill -9` in the middle.
+//!
+//! This program is its own child: with `AGENTKEEP_TEST_CHILD` set it does one child's work.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test states what must hold by unwrapping it"
+)]
+
+mod child;
+mod contention;
+mod kill;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// What a test answers: anything that goes wrong fails it.
+pub(crate) type Outcome = Result<(), Failed>;
+
+fn main() {
+    if let Ok(role) = std::env::var(child::ROLE) {
+        child::run(&role);
+        return;
+    }
+    let tests: [(&str, fn() -> Outcome); 5] = [
+        ("sqlite::four_processes_of_four_tasks_share_a_stream_and_a_record", contention::sharing),
+        ("sqlite::a_parent_and_a_child_never_both_win", contention::parent_and_child),
+        ("sqlite::sixteen_processes_open_a_fresh_store", contention::opening),
+        ("sqlite::hints_come_from_other_processes", contention::hints),
+        ("sqlite::kill_minus_nine_loses_nothing", kill::two_hundred_times),
+    ];
+    let trials = tests.into_iter().map(|(name, run)| Trial::test(name, run)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// Runs an asynchronous test.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(4).enable_all().build().unwrap().block_on(future)
+}
