@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::driver::{FoundBlob, Maintain, Snapshot, Usage, Want};
 use crate::drivers::memory::State;
-use crate::schema::{BLOBS, OperationId, STREAMS};
+use crate::schema::{BLOBS, OperationId, STREAMS, Turn};
 
 #[tokio::test]
 async fn a_snapshot_stays_as_it_was() {
@@ -64,9 +64,10 @@ async fn a_namespace_has_a_record_from_its_first_thing_on() {
     commit(&memory, []).await.unwrap();
     assert_eq!(version(&memory, &name).await, 0);
     for first in [put(thing("x"), "{}"), add("s", &[]), Operation::PutBlob(blob("x"))] {
-        let memory = self::memory();
-        commit(&memory, [first]).await.unwrap();
-        assert_eq!(record(&memory, &name).await.unwrap().body.as_str(), "{}");
+        let (memory, turn) = (self::memory(), Turn::new("t").unwrap());
+        memory.commit(Batch { turn: Some(turn.clone()), ..batch([first]) }).await.unwrap();
+        let made = record(&memory, &name).await.unwrap();
+        assert_eq!((made.body.as_str(), made.turn), ("{}", Some(turn)));
     }
     commit(&memory, [put(thing("x"), "{}"), save(name.clone(), r#"{"a":1}"#, Save::Create)])
         .await
@@ -217,7 +218,7 @@ async fn the_check_finds_damage() {
             put_with(thing("x"), &[&held]),
             add("s", &["a=1", "=2"]),
         ]);
-        batch.turn = Some(crate::schema::Turn::new("t").unwrap());
+        batch.turn = Some(Turn::new("t").unwrap());
         memory.commit(batch).await.unwrap();
         let report = memory.check().await.unwrap();
         assert!(report.is_sound() && report.due.is_empty(), "{report:?}");
