@@ -1,8 +1,9 @@
 //! What the writer knows of the database, for as long as nobody else has written: so that an
 //! append need not read what the one before it wrote.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use rusqlite::{Connection, params};
 
 use super::rows::{head_sum, signed};
@@ -29,8 +30,10 @@ type Place = (Namespace, &'static str, Stream);
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     data_version: i64,
-    versions: HashMap<(Namespace, Key), u64>,
-    streams: HashMap<Place, StreamRow>,
+    versions: HashMap<(Namespace, Key), u64, RandomState>,
+    streams: HashMap<Place, StreamRow, RandomState>,
+    /// Namespaces known to have their record.
+    named: HashSet<Namespace, RandomState>,
     /// Streams whose heads are to be written before the transaction ends.
     dirty: BTreeSet<Place>,
 }
@@ -64,13 +67,19 @@ impl Cache {
     }
 
     pub(super) fn set_version(&mut self, namespace: &Namespace, key: Key, version: u64) {
+        if key.table().name == NAMESPACES.name {
+            if version > 0 && key.first() == namespace.as_str() {
+                self.named.insert(namespace.clone());
+            } else {
+                self.named.clear();
+            }
+        }
         self.versions.insert((Self::scope(namespace, &key), key), version);
     }
 
     /// True when the namespace is known to have its record.
     pub(super) fn is_named(&self, namespace: &Namespace) -> bool {
-        let key = Key::new(&NAMESPACES, [namespace.as_str()]);
-        key.is_ok_and(|key| self.version(namespace, &key).is_some_and(|version| version > 0))
+        self.named.contains(namespace)
     }
 
     pub(super) fn stream(

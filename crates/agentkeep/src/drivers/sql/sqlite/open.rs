@@ -26,11 +26,7 @@ pub(super) struct Identity {
 }
 
 /// Prepares the path: refuses what is not ours without touching it, makes what is missing.
-pub(super) fn prepare(
-    schema: &'static Schema,
-    path: &Path,
-    options: &Options,
-) -> Result<PathBuf> {
+pub(super) fn prepare(schema: &'static Schema, path: &Path, options: &Options) -> Result<PathBuf> {
     check_library(rusqlite::version_number())?;
     let place = || path.display().to_string();
     if path.is_dir() {
@@ -136,9 +132,9 @@ fn make_store(
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         // A file system without hard links: an empty file, which is then made a store in place.
         Err(_) => make_file(path).map_err(|error| cannot(&error)),
-        Ok(()) => File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| cannot(&error)),
+        Ok(()) => {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot(&error))
+        }
     });
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut leftover = temporary.clone().into_os_string();
