@@ -115,17 +115,20 @@ impl Commit<'_> {
     /// have nothing but known ones.
     fn left_out(&self, batch: &Batch) -> Result<Option<Vec<Outcome>>> {
         let mut outcomes = vec![Outcome::LeftOut; batch.operations.len()];
-        let mut known = 0;
+        let (mut appends, mut known) = (0, 0);
         for (outcome, operation) in outcomes.iter_mut().zip(&batch.operations) {
             let Operation::Append(append) = operation else { continue };
             if append.known == Known::Refuse || append.entries.is_empty() {
                 continue;
             }
-            let Some(numbers) = self.known(append)? else { return Ok(None) };
-            *outcome = Outcome::Appended { numbers };
-            known += 1;
+            // To the end, also when one is new: a later one may be known with another body.
+            appends += 1;
+            if let Some(numbers) = self.known(append)? {
+                *outcome = Outcome::Appended { numbers };
+                known += 1;
+            }
         }
-        Ok((known > 0).then_some(outcomes))
+        Ok((known > 0 && known == appends).then_some(outcomes))
     }
 
     /// Counts a reference to each blob once; answers them distinct and in order.

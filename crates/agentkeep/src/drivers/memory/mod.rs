@@ -14,6 +14,8 @@ mod space;
 mod steps;
 mod table;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -59,3 +59,36 @@ impl Operations {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Namespace;
+
+    fn batch(id: usize) -> Batch {
+        let operation = Some(OperationId::new(&id.to_string()).unwrap());
+        Batch { operation, ..Batch::new(Namespace::default()) }
+    }
+
+    fn keep(operations: &mut Operations, id: usize, time: i64) {
+        let committed = Committed { time, replayed: false, outcomes: Vec::new() };
+        operations.keep(&batch(id), &committed);
+    }
+
+    #[test]
+    fn an_operation_is_forgotten_when_it_is_old_and_many_came_after() {
+        let mut operations = Operations::default();
+        let known = |operations: &Operations, id| operations.replay(&batch(id)).unwrap().is_some();
+        for id in 0..KEPT {
+            keep(&mut operations, id, 1);
+        }
+        // Old, but not too many.
+        assert!(known(&operations, 0));
+        keep(&mut operations, KEPT, 1 + KEPT_FOR_MS);
+        // Too many, but not too old.
+        assert!(known(&operations, 0));
+        keep(&mut operations, KEPT + 1, 2 + KEPT_FOR_MS);
+        assert!(!known(&operations, 0) && !known(&operations, 1) && known(&operations, 2));
+        assert_eq!((operations.known.len(), operations.order.len()), (KEPT, KEPT));
+    }
+}

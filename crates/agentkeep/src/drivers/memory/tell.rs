@@ -1,5 +1,5 @@
-//! The built-in tables, which tell of streams, blobs and namespaces. What the driver writes
-//! there itself carries no turn.
+//! The built-in tables, which tell of streams, blobs and namespaces. Records of streams and blobs
+//! carry no turn: they tell of what many turns did.
 
 use super::commit::Commit;
 use super::space::{BlobState, StreamKey};
@@ -26,7 +26,7 @@ impl Commit<'_> {
         if self.made {
             let name = Key::new(&NAMESPACES, [self.namespace.as_str()])?;
             if self.steps.stored(&name)?.is_none() {
-                self.write(&Put::new(name, ObjectEditor::default().finish(), Save::Any)?, false)?;
+                self.write(&Put::new(name, ObjectEditor::default().finish(), Save::Any)?, true)?;
             }
         }
         Ok(())
