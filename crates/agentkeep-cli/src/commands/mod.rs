@@ -1,0 +1,42 @@
+//! The commands; the folders are the command tree.
+
+mod check;
+mod containers;
+mod demo;
+mod images;
+mod import;
+mod listing;
+mod sessions;
+mod stats;
+
+use std::process::ExitCode;
+
+use agentkeep::{Result, Store};
+
+use crate::args::{Args, Command, Containers, Global, Images, Import, Sessions};
+
+/// What a command answers: most end with success or an error, `check` also with a verdict.
+pub(crate) type Outcome = Result<ExitCode>;
+
+/// Runs the command that was written.
+pub(crate) async fn run(args: Args) -> Outcome {
+    let global = args.global;
+    match args.command {
+        Command::Import(Import::Agentx(args)) => import::agentx::run(&global, &args).await,
+        Command::Stats => stats::run(&global).await,
+        Command::Check => check::run(&global).await,
+        Command::Containers(Containers::List(args)) => containers::list::run(&global, &args).await,
+        Command::Images(Images::List(args)) => images::list::run(&global, &args).await,
+        Command::Sessions(Sessions::List(args)) => sessions::list::run(&global, &args).await,
+        Command::Sessions(Sessions::Show(args)) => sessions::show::run(&global, &args).await,
+        Command::Demo(args) => demo::run(&global, args).await,
+        Command::DemoWriter(args) => demo::writer::run(&global, &args).await,
+    }
+}
+
+/// The store and namespace that the options name.
+async fn open(global: &Global) -> Result<Store> {
+    // Before the store is opened, and perhaps made: a wrong name should leave nothing behind.
+    agentkeep::schema::Namespace::new(&global.namespace)?;
+    Store::open(&global.store).await?.namespace(&global.namespace)
+}
