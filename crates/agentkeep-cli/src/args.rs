@@ -22,11 +22,13 @@ pub(crate) struct Args {
 
 /// Options of every command.
 #[derive(Debug, Clone, ClapArgs)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// The store, for example sqlite:./keep.db [default: sqlite:, in $AGENTKEEP_DIR/data/keep.db
-    /// or ~/.agentkeep/data/keep.db]
+    /// Where the store is.
     #[arg(
         long,
+        help = "The store, for example sqlite:./keep.db [default: sqlite:, which is \
+                $AGENTKEEP_DIR/data/keep.db or ~/.agentkeep/data/keep.db]",
         value_name = "URL",
         global = true,
         env = "AGENTKEEP_STORE",

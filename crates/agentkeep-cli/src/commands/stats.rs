@@ -15,9 +15,9 @@ use crate::output::{self, text};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Held {
-    containers: u64,
-    images: u64,
-    sessions: u64,
+    pub(super) containers: u64,
+    pub(super) images: u64,
+    pub(super) sessions: u64,
     pub(super) messages: u64,
     pub(super) message_bytes: u64,
     attachments: u64,

@@ -1,5 +1,7 @@
 //! What an import did, and what it could not do.
 
+use std::fmt::Write as _;
+
 use agentkeep::{Loaded, Tally};
 use serde::Serialize;
 
@@ -40,6 +42,13 @@ pub(crate) struct Notes {
     pub(crate) missing_parents: Vec<Note>,
     /// Records that share a key of the source with others.
     pub(crate) collisions: Vec<Note>,
+}
+
+impl Notes {
+    /// True when there was nothing remarkable.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The whole account.
@@ -107,13 +116,13 @@ fn push_list(out: &mut String, heading: &str, list: &[Note]) {
     if list.is_empty() {
         return;
     }
-    out.push_str(&format!("\n{heading}: {}\n", list.len()));
+    let _ = writeln!(out, "\n{heading}: {}", list.len());
     for note in list.iter().take(SHOWN) {
         let separator = if note.reason.is_empty() { "" } else { ": " };
         let line = format!("{}{separator}{}", note.place, note.reason);
-        out.push_str(&format!("  {}\n", text::one_line(&line)));
+        let _ = writeln!(out, "  {}", text::one_line(&line));
     }
     if list.len() > SHOWN {
-        out.push_str(&format!("  and {} more: --json lists them all\n", list.len() - SHOWN));
+        let _ = writeln!(out, "  and {} more: --json lists them all", list.len() - SHOWN);
     }
 }

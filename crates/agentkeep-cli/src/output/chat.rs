@@ -1,6 +1,7 @@
 //! A conversation as people read it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt::Write as _;
 
 use agentkeep::{Attachment, Content, Json, Message, StoredMessage, ToolCall};
 
@@ -48,10 +49,10 @@ impl Chat {
         let edited = if stored.edited { ", edited" } else { "" };
         let mut out = format!("{BOLD}{role}{RESET}  {DIM}{time}{edited}{RESET}\n");
         if body.is_empty() {
-            out.push_str(&format!("  {DIM}(empty){RESET}\n"));
+            let _ = writeln!(out, "  {DIM}(empty){RESET}");
         }
         for line in body.iter().flat_map(|part| part.lines()) {
-            out.push_str(&format!("  {line}"));
+            let _ = write!(out, "  {line}");
             out.truncate(out.trim_end_matches(' ').len());
             out.push('\n');
         }

@@ -41,13 +41,11 @@ fn reorders(c: char) -> bool {
 
 /// The first `most` characters, and `…` for the rest.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some(_) => {
-            let end = text.char_indices().nth(most.saturating_sub(1)).map_or(0, |(end, _)| end);
-            format!("{}…", text[..end].trim_end())
-        }
+    if text.char_indices().nth(most).is_none() {
+        return text.to_owned();
     }
+    let end = text.char_indices().nth(most.saturating_sub(1)).map_or(0, |(end, _)| end);
+    format!("{}…", text[..end].trim_end())
 }
 
 /// A number of bytes for people.

@@ -1,5 +1,6 @@
 //! `sessions show`.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use agentkeep::{Error, Kind, Session, StoredMessage};
@@ -38,14 +39,12 @@ pub(crate) async fn run(global: &Global, args: &ShowSession) -> Outcome {
     };
     let mut shown = format!("\x1b[1;4m{}\x1b[0m\n", text::one_line(&heading));
     if let Some(first) = messages.first().filter(|first| first.index > 0) {
-        shown.push_str(&format!(
-            "\x1b[2m{} before these\x1b[0m\n",
-            text::counted(first.index, "message")
-        ));
+        let _ =
+            writeln!(shown, "\x1b[2m{} before these\x1b[0m", text::counted(first.index, "message"));
     }
     shown.push('\n');
     let mut chat = Chat::of(&messages, Clock::new(args.long), args.long);
-    messages.iter().for_each(|message| shown.push_str(&chat.show(message)));
+    shown.extend(messages.iter().map(|message| chat.show(message)));
     output::print(&format!("{}\n", shown.trim_end()))?;
     Ok(ExitCode::SUCCESS)
 }
