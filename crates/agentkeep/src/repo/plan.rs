@@ -2,6 +2,7 @@
 //! preconditions, and knows which failed precondition means "look again" and which is an answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -41,7 +42,7 @@ pub(crate) enum Guard {
 /// A lineage within a plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
-    pub(crate) lineage: Lineage,
+    pub(crate) lineage: Arc<Lineage>,
     /// The version read; 0 when this plan creates it.
     version: u64,
     changed: bool,
@@ -79,9 +80,9 @@ pub(crate) struct Plan<'a> {
     guards: Vec<Guard>,
     lineages: BTreeMap<String, Planned>,
     created: BTreeSet<Key>,
-    pending: Option<Pending>,
+    pending: Option<Arc<Pending>>,
     pub(crate) receipts: Vec<AddReceipt>,
-    remember: Vec<usize>,
+    remember: Vec<(usize, Held)>,
 }
 
 impl<'a> Plan<'a> {
@@ -133,19 +134,19 @@ impl<'a> Plan<'a> {
     }
 
     /// The deletions under way, which must not change until the commit.
-    pub(crate) async fn pending(&mut self) -> Result<Pending> {
+    pub(crate) async fn pending(&mut self) -> Result<Arc<Pending>> {
         if let Some(pending) = &self.pending {
-            return Ok(pending.clone());
+            return Ok(Arc::clone(pending));
         }
         let pending = Pending::cached(self.space).await?;
         self.expect(Expect::Version(Pending::key()?, pending.version()), Guard::Retry);
-        self.pending = Some(pending.clone());
+        self.pending = Some(Arc::clone(&pending));
         Ok(pending)
     }
 
     /// As [`pending`](Self::pending), after finishing what is under way: whoever makes or
     /// deletes something must not meet what a deletion has still to take away.
-    pub(crate) async fn settled(&mut self) -> Result<Pending> {
+    pub(crate) async fn settled(&mut self) -> Result<Arc<Pending>> {
         if self.pending.is_none() && !Pending::cached(self.space).await?.roots.is_empty() {
             collect::roots(self.space, &mut Collected::default()).await?;
         }
@@ -153,10 +154,10 @@ impl<'a> Plan<'a> {
     }
 
     /// Lists the deletions under way anew.
-    pub(crate) fn set_pending(&mut self, pending: &Pending) -> Result<()> {
+    pub(crate) fn set_pending(&mut self, pending: Pending) -> Result<()> {
         let put = Put::new(Pending::key()?, pending.to_json(), Save::Any)?;
         let place = self.push(Operation::Put(put));
-        self.remember.push(place);
+        self.remember.push((place, Held::Pending(pending)));
         Ok(())
     }
 
@@ -174,14 +175,15 @@ impl<'a> Plan<'a> {
 
     /// The lineage of a session that this plan creates.
     pub(crate) fn create_lineage(&mut self, session: &str, lineage: Lineage) {
-        let planned = Planned { lineage, version: 0, changed: true, append: None };
+        let planned =
+            Planned { lineage: Arc::new(lineage), version: 0, changed: true, append: None };
         self.lineages.insert(session.to_owned(), planned);
     }
 
     /// Gives a session's lineage another content.
     pub(crate) fn set_lineage(&mut self, session: &str, lineage: Lineage) {
         if let Some(planned) = self.lineages.get_mut(session) {
-            planned.lineage = lineage;
+            planned.lineage = Arc::new(lineage);
             planned.changed = true;
         }
     }
@@ -234,7 +236,7 @@ impl<'a> Plan<'a> {
             if planned.changed {
                 let put = Put::new(key, planned.lineage.to_json(), Save::Any)?;
                 let place = self.push(Operation::Put(put));
-                self.remember.push(place);
+                self.remember.push((place, Held::Lineage(planned.lineage)));
             }
         }
         let Self { batch, guards, receipts, remember, .. } = self;
@@ -250,29 +252,40 @@ pub(crate) struct Finished {
     pub(crate) guards: Vec<Guard>,
     pub(crate) receipts: Vec<AddReceipt>,
     /// Puts whose records nearly every later write will depend on.
-    remember: Vec<usize>,
+    pub(crate) remember: Vec<(usize, Held)>,
 }
 
-impl Finished {
-    /// The records to remember, once the commit has given their versions.
-    pub(crate) fn to_remember(&self) -> Vec<(usize, Key, Json)> {
-        let record = |&place: &usize| match self.batch.operations.get(place) {
-            Some(Operation::Put(put)) => Some((place, put.key.clone(), put.body.clone())),
-            _ => None,
-        };
-        self.remember.iter().filter_map(record).collect()
-    }
+/// What is remembered of a record that was written.
+#[derive(Debug)]
+pub(crate) enum Held {
+    Lineage(Arc<Lineage>),
+    Pending(Pending),
 }
 
-/// Takes what a commit wrote into the memory of the space.
-pub(crate) fn remember(space: &Space, records: Vec<(usize, Key, Json)>, committed: &Committed) {
-    for (place, key, body) in records {
-        match committed.outcomes.get(place) {
-            Some(Outcome::Put { version }) => {
-                let version = *version;
-                space.remember(Record { key, body, version, turn: None, refs: Vec::new() });
+/// Takes what a commit wrote into the memory of the space: `written` are the records' keys, by
+/// the places of their puts.
+pub(crate) fn remember(space: &Space, written: Vec<(usize, Key, Held)>, committed: &Committed) {
+    for (place, key, held) in written {
+        match (committed.outcomes.get(place), held) {
+            (Some(&Outcome::Put { version }), Held::Lineage(lineage)) => {
+                space.remember(key, lineage, version);
+            }
+            (Some(&Outcome::Put { version }), Held::Pending(pending)) => {
+                space.remember(key, Arc::new(pending.at_version(version)), version);
             }
             _ => space.forget(&key),
         }
+    }
+}
+
+impl Finished {
+    /// The records to remember, with their keys, once the commit has given their versions.
+    pub(crate) fn take_remember(&mut self) -> Vec<(usize, Key, Held)> {
+        let remember = std::mem::take(&mut self.remember);
+        let with_key = |(place, held)| match self.batch.operations.get(place) {
+            Some(Operation::Put(put)) => Some((place, put.key.clone(), held)),
+            _ => None,
+        };
+        remember.into_iter().filter_map(with_key).collect()
     }
 }

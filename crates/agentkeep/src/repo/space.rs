@@ -1,6 +1,7 @@
 //! One namespace of one driver, and what has been read of it lately: what every repository
 //! stands on.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,10 +22,13 @@ pub(crate) struct Space {
 
 struct Shared {
     driver: Arc<dyn Driver>,
-    /// Records that nearly every write depends on, so that it need not read them first. Only a
-    /// guess, for other processes write too: each commit checks the version.
-    remembered: Mutex<HashMap<(Namespace, Key), Record>>,
+    /// Records that nearly every write depends on, parsed, with their versions, so that a write
+    /// need not read them first. Only a guess, for other processes write too: each commit checks
+    /// the version.
+    remembered: Mutex<Remembered>,
 }
+
+type Remembered = HashMap<(Namespace, Key), (Arc<dyn Any + Send + Sync>, u64)>;
 
 impl Space {
     pub(crate) fn new(driver: Arc<dyn Driver>, namespace: Namespace) -> Self {
@@ -44,7 +48,6 @@ impl Space {
     }
 
     pub(crate) async fn commit(&self, batch: Batch) -> Result<Committed> {
-        batch.validate()?;
         self.shared.driver.commit(batch).await
     }
 
@@ -62,7 +65,6 @@ impl Space {
     }
 
     pub(crate) async fn find(&self, find: &Find) -> Result<Found> {
-        find.validate()?;
         self.shared.driver.find(&self.namespace, find).await
     }
 
@@ -80,27 +82,27 @@ impl Space {
     }
 
     pub(crate) async fn read(&self, read: &Read) -> Result<Entries> {
-        read.validate()?;
         self.shared.driver.read(&self.namespace, read).await
     }
 
-    fn with_memory<T>(&self, f: impl FnOnce(&mut HashMap<(Namespace, Key), Record>) -> T) -> T {
+    fn with_memory<T>(&self, f: impl FnOnce(&mut Remembered) -> T) -> T {
         f(&mut self.shared.remembered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The record as it was when last seen.
-    pub(crate) fn remembered(&self, key: &Key) -> Option<Record> {
+    /// What the record held when last seen, and its version.
+    pub(crate) fn remembered<T: Any + Send + Sync>(&self, key: &Key) -> Option<(Arc<T>, u64)> {
         let place = (self.namespace.clone(), key.clone());
-        self.with_memory(|memory| memory.get(&place).cloned())
+        let (held, version) = self.with_memory(|memory| memory.get(&place).cloned())?;
+        Some((held.downcast().ok()?, version))
     }
 
-    pub(crate) fn remember(&self, record: Record) {
-        let place = (self.namespace.clone(), record.key.clone());
+    pub(crate) fn remember<T: Any + Send + Sync>(&self, key: Key, held: Arc<T>, version: u64) {
+        let place = (self.namespace.clone(), key);
         self.with_memory(|memory| {
             if memory.len() >= REMEMBERED {
                 memory.clear();
             }
-            memory.insert(place, record);
+            memory.insert(place, (held, version));
         });
     }
 

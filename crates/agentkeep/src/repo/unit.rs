@@ -113,8 +113,8 @@ impl Unit {
             if let Err(error) = self.plan(&mut plan).await {
                 return self.replay_or(error, fingerprint).await;
             }
-            let finished = plan.finish()?;
-            let to_remember = finished.to_remember();
+            let mut finished = plan.finish()?;
+            let written = finished.take_remember();
             let Finished { mut batch, guards, receipts, .. } = finished;
             batch.turn.clone_from(&self.turn);
             batch.operation.clone_from(&self.operation);
@@ -125,7 +125,7 @@ impl Unit {
                     return Ok(replayed(&committed));
                 }
                 Ok(committed) => {
-                    plan::remember(&self.space, to_remember, &committed);
+                    plan::remember(&self.space, written, &committed);
                     return Ok(done(&committed, &receipts));
                 }
                 // Some, not all, of an append's ids may be known: look which.

@@ -2,6 +2,12 @@
 //!
 //! This program is its own child: with `AGENTKEEP_TEST_CHILD` set it does one child's work.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test states what must hold by unwrapping it"
+)]
+
 mod child;
 mod contention;
 mod kill;

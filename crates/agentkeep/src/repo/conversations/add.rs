@@ -37,9 +37,9 @@ impl Intent for AddIntent {
         let Some(planned) = plan.lineage(&self.session).await? else {
             return Err(not_found(&self.session));
         };
-        let mut lineage = planned.lineage.clone();
+        let mut lineage = (*planned.lineage).clone();
         let stream = open_stream(&mut lineage);
-        let open_is_new = lineage != planned.lineage;
+        let open_is_new = lineage != *planned.lineage;
         let known = self.known(plan, &lineage, open_is_new).await?;
         let (entries, placed) = self.entries(&known)?;
         let before = lineage.closed_len();

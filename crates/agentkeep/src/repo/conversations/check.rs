@@ -77,7 +77,7 @@ async fn segments(
 }
 
 async fn due(space: &Space, report: &mut CheckReport) -> Result<()> {
-    for root in Pending::load(space).await?.roots {
+    for root in Pending::load(space).await?.roots.clone() {
         let what =
             if root.erase { "its erasure is not finished" } else { "its deletion is not finished" };
         report.due(format!("{:?} {root}", space.namespace()), what);

@@ -159,9 +159,9 @@ struct Unlist {
 #[async_trait]
 impl Intent for Unlist {
     async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
-        let mut pending = plan.pending().await?;
+        let mut pending = (*plan.pending().await?).clone();
         pending.roots.retain(|root| *root != self.root);
-        plan.set_pending(&pending)
+        plan.set_pending(pending)
     }
 }
 

@@ -96,7 +96,7 @@ impl Intent for CutIntent {
 pub(super) async fn close(plan: &mut Plan<'_>, session: &str) -> Result<Lineage> {
     super::edit::expect_visible(plan, session).await?;
     let Some(planned) = plan.lineage(session).await? else { return Err(not_found(session)) };
-    let lineage = planned.lineage.clone();
+    let lineage = (*planned.lineage).clone();
     let Some(open) = lineage.open() else { return Ok(lineage) };
     let stream = open.stream.clone();
     let last = View::of(plan.space, session, lineage.clone()).open_end().await?.unwrap_or(0);

@@ -126,9 +126,9 @@ fn expect_none(
 }
 
 async fn list_root(plan: &mut Plan<'_>, kind: RootKind, id: &str, reach: Reach) -> Result<()> {
-    let mut pending = plan.settled().await?;
+    let mut pending = (*plan.settled().await?).clone();
     pending.roots.push(Root { kind, id: id.to_owned(), erase: reach == Reach::Erase });
-    plan.set_pending(&pending)
+    plan.set_pending(pending)
 }
 
 /// Deletes, then collects what the deletion left due.

@@ -33,7 +33,7 @@ impl Intent for EditIntent {
         let Some(planned) = plan.lineage(&self.session).await? else {
             return Err(not_found(&self.session));
         };
-        let lineage = planned.lineage.clone();
+        let lineage = (*planned.lineage).clone();
         let view = View::of(plan.space, &self.session, lineage.clone());
         let old = view.message(&self.id).await?;
         let (body, refs) = (self.message.json().clone(), self.message.refs().to_vec());

@@ -46,7 +46,7 @@ impl Intent for ForkSession {
         let Some(planned) = plan.lineage(&self.from).await? else {
             return Err(not_found(&self.from));
         };
-        let origin = planned.lineage.clone();
+        let origin = (*planned.lineage).clone();
         let view = View::of(plan.space, &self.from, origin.clone());
         let end = view.open_end().await?.unwrap_or(0);
         let closed = origin.clone().closed_at(end);

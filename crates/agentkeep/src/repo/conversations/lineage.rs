@@ -4,6 +4,8 @@
 //! segment can be open, which means that it goes on to the end of its stream; what closes it
 //! makes the next message begin another stream.
 
+use std::sync::Arc;
+
 use crate::driver::{Record, Stretch};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
@@ -44,20 +46,22 @@ impl Lineage {
     }
 
     /// The lineage of a session with its version, as it is now; `None` when there is no session.
-    pub(crate) async fn load(space: &Space, session: &str) -> Result<Option<(Self, u64)>> {
+    pub(crate) async fn load(space: &Space, session: &str) -> Result<Option<(Arc<Self>, u64)>> {
         let key = Key::new(&LINEAGES, [session])?;
         let Some(record) = space.get(&key).await? else {
             space.forget(&key);
             return Ok(None);
         };
-        space.remember(record.clone());
-        Self::of_record(&record).map(Some)
+        let (lineage, version) = Self::of_record(&record)?;
+        let lineage = Arc::new(lineage);
+        space.remember(key, Arc::clone(&lineage), version);
+        Ok(Some((lineage, version)))
     }
 
     /// As [`load`](Self::load), from memory if it is there: the commit must check the version.
-    pub(crate) async fn cached(space: &Space, session: &str) -> Result<Option<(Self, u64)>> {
+    pub(crate) async fn cached(space: &Space, session: &str) -> Result<Option<(Arc<Self>, u64)>> {
         match space.remembered(&Key::new(&LINEAGES, [session])?) {
-            Some(record) => Self::of_record(&record).map(Some),
+            Some(remembered) => Ok(Some(remembered)),
             None => Self::load(space, session).await,
         }
     }

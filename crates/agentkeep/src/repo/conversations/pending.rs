@@ -3,6 +3,8 @@
 //! One record for each namespace lists the roots. Whatever belongs to a root is gone for readers
 //! from the commit that lists it; writers make their commits depend on the record's version.
 
+use std::sync::Arc;
+
 use crate::driver::Record;
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
@@ -60,28 +62,25 @@ impl Pending {
     }
 
     /// The deletions under way now.
-    pub(crate) async fn load(space: &Space) -> Result<Self> {
+    pub(crate) async fn load(space: &Space) -> Result<Arc<Self>> {
         let key = Self::key()?;
-        let record = space.get(&key).await?.unwrap_or_else(|| Self::none(key));
-        space.remember(record.clone());
-        Self::from_json(&record.body, record.version)
-    }
-
-    /// What stands in memory for a record that is not there.
-    fn none(key: Key) -> Record {
-        let body = Self::default().to_json();
-        Record { key, body, version: 0, turn: None, refs: Vec::new() }
+        let pending = Arc::new(Self::of_record(space.get(&key).await?.as_ref())?);
+        // Remembered also when there is no such record, as version 0.
+        space.remember(key, Arc::clone(&pending), pending.version);
+        Ok(pending)
     }
 
     /// From memory if it was empty then: the commit must check the version.
-    pub(crate) async fn cached(space: &Space) -> Result<Self> {
-        if let Some(record) = space.remembered(&Self::key()?) {
-            let pending = Self::from_json(&record.body, record.version)?;
-            if pending.roots.is_empty() {
-                return Ok(pending);
-            }
+    pub(crate) async fn cached(space: &Space) -> Result<Arc<Self>> {
+        match space.remembered::<Self>(&Self::key()?) {
+            Some((pending, _)) if pending.roots.is_empty() => Ok(pending),
+            _ => Self::load(space).await,
         }
-        Self::load(space).await
+    }
+
+    /// The same list in a record of another version.
+    pub(crate) fn at_version(&self, version: u64) -> Self {
+        Self { roots: self.roots.clone(), version }
     }
 
     pub(crate) fn of_record(record: Option<&Record>) -> Result<Self> {

@@ -4,9 +4,12 @@
 //! may share the file. A row of every kind carries a checksum, verified whenever it is read.
 
 mod apply;
+mod blobs;
+mod cache;
 mod check;
 mod errors;
 mod find;
+mod names;
 mod network_fs;
 mod open;
 mod operations;
@@ -14,9 +17,11 @@ mod options;
 mod poll;
 mod read;
 mod readers;
+mod records;
 mod rows;
 mod snapshot;
 mod statements;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -65,7 +70,7 @@ impl Sqlite {
     }
 
     fn open_now(schema: &'static Schema, path: &Path, options: Options) -> Result<Self> {
-        let path = open::prepare(path, &options)?;
+        let path = open::prepare(schema, path, &options)?;
         let place = path.display().to_string();
         let (connection, identity) =
             open::open(schema, &path, &options).map_err(|error| error.at(place.clone()))?;

@@ -26,7 +26,7 @@ pub(super) struct Identity {
 }
 
 /// Prepares the path: refuses what is not ours without touching it, makes what is missing.
-pub(super) fn prepare(path: &Path, options: &Options) -> Result<PathBuf> {
+pub(super) fn prepare(schema: &'static Schema, path: &Path, options: &Options) -> Result<PathBuf> {
     check_library(rusqlite::version_number())?;
     let place = || path.display().to_string();
     if path.is_dir() {
@@ -51,7 +51,7 @@ pub(super) fn prepare(path: &Path, options: &Options) -> Result<PathBuf> {
     match File::open(path) {
         Ok(file) => check_ours(file, path)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            make_file(path).map_err(|error| io(&error, "the store cannot be made", path))?;
+            make_store(schema, path, &folder, options)?;
         }
         Err(error) => return Err(io(&error, "the store cannot be read", path)),
     }
@@ -109,6 +109,39 @@ fn make_file(path: &Path) -> std::io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)?;
     Ok(())
+}
+
+/// Makes a whole store under another name, then gives it its own: nobody ever sees half of one.
+/// Of several processes that do so at once, one wins, and its store is everybody's.
+fn make_store(
+    schema: &'static Schema,
+    path: &Path,
+    folder: &Path,
+    options: &Options,
+) -> Result<()> {
+    let cannot = |error: &std::io::Error| io(error, "the store cannot be made", path);
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
+    let temporary = folder.join(name);
+    make_file(&temporary).map_err(|error| cannot(&error))?;
+    let made = open(schema, &temporary, options).and_then(|(connection, _)| {
+        // Closing the only connection brings everything into the one file.
+        connection.close().map_err(|(_, error)| map(error))
+    });
+    let linked = made.and_then(|()| match std::fs::hard_link(&temporary, path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        // A file system without hard links: an empty file, which is then made a store in place.
+        Err(_) => make_file(path).map_err(|error| cannot(&error)),
+        Ok(()) => {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot(&error))
+        }
+    });
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut leftover = temporary.clone().into_os_string();
+        leftover.push(suffix);
+        let _ = std::fs::remove_file(leftover);
+    }
+    linked
 }
 
 /// An empty file is one that was just made; any other must carry our mark.

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{self, Stop};
+use super::cache::Cache;
 use super::errors::{is_io_failure, map};
 use super::readers::closed;
 use super::statements::Sql;
@@ -22,10 +23,17 @@ const QUEUE: usize = 1024;
 
 type Answer = Result<Committed>;
 
+/// A batch and who waits for the answer.
+type Asked = (Batch, oneshot::Sender<Answered>);
+/// The answer, and the batch: its memory is the caller's to free, not the writer's.
+type Answered = (Answer, Batch);
+type Upkeep = Box<dyn FnOnce(&Connection) + Send>;
+type Queue = mpsc::Receiver<Job>;
+
 /// Work for the writer's thread.
 enum Job {
-    Commit(Batch, oneshot::Sender<Answer>),
-    Upkeep(Box<dyn FnOnce(&Connection) + Send>),
+    Commit(Batch, oneshot::Sender<Answered>),
+    Upkeep(Upkeep),
 }
 
 /// The handle on the writer's thread.
@@ -42,6 +50,7 @@ struct Work {
     sql: Arc<Sql>,
     hub: Hub,
     poisoned: Arc<AtomicBool>,
+    cache: Cache,
     /// The time of the last commit.
     time: i64,
 }
@@ -56,7 +65,14 @@ impl Writer {
     pub(super) fn start(connection: Connection, sql: Arc<Sql>, hub: Hub) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let poisoned = Arc::new(AtomicBool::new(false));
-        let mut work = Work { connection, sql, hub, poisoned: Arc::clone(&poisoned), time: 0 };
+        let mut work = Work {
+            connection,
+            sql,
+            hub,
+            poisoned: Arc::clone(&poisoned),
+            cache: Cache::default(),
+            time: 0,
+        };
         let thread = std::thread::Builder::new()
             .name("agentkeep-writer".to_owned())
             .spawn(move || work.run(receiver))
@@ -73,7 +89,7 @@ impl Writer {
         let (sender, answer) = oneshot::channel();
         self.send(Job::Commit(batch, sender)).await?;
         // The thread answers everything that it took, or has ended.
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        answer.await.map_or_else(|_| Err(closed()), |(answer, _)| answer)
     }
 
     /// Runs upkeep on the writer's connection, between two commits.
@@ -83,6 +99,7 @@ impl Writer {
     ) -> Result<T> {
         self.refuse_if_poisoned()?;
         let (sender, answer) = oneshot::channel();
+        // A caller that went away needs no answer.
         let run = move |connection: &Connection| drop(sender.send(work(connection)));
         self.send(Job::Upkeep(Box::new(run))).await?;
         answer.await.unwrap_or_else(|_| Err(closed()))
@@ -112,23 +129,11 @@ fn poisoned() -> Error {
 
 impl Work {
     fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
-        let mut group = Vec::with_capacity(GROUP);
         while let Some(job) = queue.blocking_recv() {
-            let mut upkeep = None;
-            match job {
-                Job::Commit(batch, answer) => group.push((batch, answer)),
-                Job::Upkeep(work) => upkeep = Some(work),
-            }
-            while upkeep.is_none() && group.len() < GROUP {
-                match queue.try_recv() {
-                    Ok(Job::Commit(batch, answer)) => group.push((batch, answer)),
-                    Ok(Job::Upkeep(work)) => upkeep = Some(work),
-                    Err(_) => break,
-                }
-            }
-            if !group.is_empty() {
-                self.commit_group(&mut group);
-            }
+            let upkeep = match job {
+                Job::Commit(batch, answer) => self.commit_group((batch, answer), &mut queue),
+                Job::Upkeep(work) => Some(work),
+            };
             if let Some(work) = upkeep {
                 work(&self.connection);
             }
@@ -137,80 +142,96 @@ impl Work {
         let _ = self.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE");
     }
 
-    fn commit_group(&mut self, group: &mut Vec<(Batch, oneshot::Sender<Answer>)>) {
-        if self.poisoned.load(Ordering::Acquire) {
-            group.drain(..).for_each(|(_, answer)| drop(answer.send(Err(poisoned()))));
-            return;
-        }
-        let batches: Vec<&Batch> = group.iter().map(|(batch, _)| batch).collect();
-        let answers = match self.transaction(&batches) {
-            Ok(answers) => answers,
-            // Which of them it was is not known: each alone gets an answer of its own.
-            Err(failure) if failure.can_retry && batches.len() > 1 => {
-                batches.iter().map(|batch| self.alone(batch)).collect()
+    /// Commits a batch together with those that are queued, or come while it is being applied;
+    /// answers the upkeep that came after them, if some did.
+    fn commit_group(&mut self, first: Asked, queue: &mut Queue) -> Option<Upkeep> {
+        let mut group = vec![first];
+        let mut upkeep = None;
+        let answers = if self.poisoned.load(Ordering::Acquire) {
+            vec![Err(poisoned())]
+        } else {
+            match self.together(&mut group, queue, &mut upkeep) {
+                Ok(answers) => answers,
+                // Which of them it was is not known: each alone gets an answer of its own.
+                Err(failure) if failure.can_retry && group.len() > 1 => {
+                    group.iter().map(|(batch, _)| self.alone(batch)).collect()
+                }
+                Err(failure) => group.iter().map(|_| Err(failure.answer())).collect(),
             }
-            Err(failure) => batches.iter().map(|_| Err(failure.answer())).collect(),
         };
-        for ((batch, answer), result) in group.drain(..).zip(answers) {
+        for ((batch, answer), result) in group.into_iter().zip(answers) {
             if result.as_ref().is_ok_and(|committed| !committed.replayed) {
                 self.hub.committed(&batch);
             }
             // A caller that went away has its commit all the same.
-            let _ = answer.send(result);
+            let _ = answer.send((result, batch));
         }
+        upkeep
     }
 
-    fn alone(&mut self, batch: &Batch) -> Answer {
-        match self.transaction(&[batch]) {
-            Ok(mut answers) => answers.pop().unwrap_or_else(|| Err(closed())),
-            Err(failure) => Err(failure.answer()),
-        }
-    }
-
-    /// One transaction for all batches; a refused one leaves its neighbours alone.
-    fn transaction(&mut self, batches: &[&Batch]) -> std::result::Result<Vec<Answer>, Failure> {
-        self.execute("BEGIN IMMEDIATE")?;
-        let time = self.time.max(now());
-        let mut answers = Vec::with_capacity(batches.len());
-        let together = batches.len() > 1;
-        for batch in batches {
-            if together {
-                self.execute("SAVEPOINT batch")?;
-            }
-            match apply::batch(&self.connection, &self.sql, batch, time) {
-                Ok(committed) => answers.push(Ok(committed)),
-                Err(Stop::Refused(error)) => {
-                    if !together {
-                        self.execute("ROLLBACK")?;
-                        return Ok(vec![Err(error)]);
-                    }
-                    self.execute("ROLLBACK TO batch")?;
-                    answers.push(Err(error));
+    /// One transaction for the group, which grows from the queue; a refused batch leaves its
+    /// neighbours alone.
+    fn together(
+        &mut self,
+        group: &mut Vec<Asked>,
+        queue: &mut Queue,
+        upkeep: &mut Option<Upkeep>,
+    ) -> Tried<Vec<Answer>> {
+        let time = self.begin()?;
+        let mut answers = Vec::with_capacity(GROUP);
+        while let Some((batch, _)) = group.get(answers.len()) {
+            answers.push(self.apply(batch, time)?);
+            if answers.len() == group.len() && group.len() < GROUP && upkeep.is_none() {
+                match queue.try_recv() {
+                    Ok(Job::Commit(batch, answer)) => group.push((batch, answer)),
+                    Ok(Job::Upkeep(work)) => *upkeep = Some(work),
+                    Err(_) => {}
                 }
-                Err(Stop::Failed(error)) => return Err(self.failed(error)),
-            }
-            if together {
-                self.execute("RELEASE batch")?;
             }
         }
-        if let Err(error) = self.connection.prepare_cached("COMMIT").and_then(|mut s| s.execute([]))
-        {
-            let unsure = is_io_failure(&error);
-            let mut failure = self.failed(error);
-            failure.unsure = unsure;
-            return Err(failure);
-        }
-        self.time = time;
+        self.commit(time)?;
         Ok(answers)
     }
 
-    fn execute(&self, sql: &str) -> std::result::Result<(), Failure> {
-        let done = self.connection.prepare_cached(sql).and_then(|mut s| s.execute([]));
-        done.map(|_| ()).map_err(|error| self.failed(error))
+    /// A transaction for one batch.
+    fn alone(&mut self, batch: &Batch) -> Answer {
+        let answer = self.begin().and_then(|time| {
+            let answer = self.apply(batch, time)?;
+            self.commit(time)?;
+            Ok(answer)
+        });
+        answer.unwrap_or_else(|failure| Err(failure.answer()))
+    }
+
+    /// Opens a transaction; answers its time.
+    fn begin(&mut self) -> Tried<i64> {
+        let begun = apply::run(&self.connection, "BEGIN IMMEDIATE")
+            .and_then(|()| self.cache.begin(&self.connection));
+        begun.map_err(|error| self.failed(error))?;
+        Ok(self.time.max(now()))
+    }
+
+    fn apply(&mut self, batch: &Batch, time: i64) -> Tried<Answer> {
+        match apply::batch(&self.connection, &self.sql, &mut self.cache, batch, time) {
+            Ok(committed) => Ok(Ok(committed)),
+            Err(Stop::Refused(error)) => Ok(Err(error)),
+            Err(Stop::Failed(error)) => Err(self.failed(error)),
+        }
+    }
+
+    fn commit(&mut self, time: i64) -> Tried<()> {
+        self.cache.flush(&self.connection).map_err(|error| self.failed(error))?;
+        apply::run(&self.connection, "COMMIT").map_err(|error| {
+            let unsure = is_io_failure(&error);
+            Failure { unsure, ..self.failed(error) }
+        })?;
+        self.time = time;
+        Ok(())
     }
 
     /// Leaves the transaction, and the store if the disk failed.
-    fn failed(&self, error: rusqlite::Error) -> Failure {
+    fn failed(&mut self, error: rusqlite::Error) -> Failure {
+        self.cache.clear();
         if is_io_failure(&error) {
             self.poisoned.store(true, Ordering::Release);
         }
@@ -222,13 +243,16 @@ impl Work {
                 error.sqlite_error_code(),
                 Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
             );
-        Failure { error: Some(error), can_retry, unsure: false }
+        Failure { error, can_retry, unsure: false }
     }
 }
 
+/// What a step of a transaction gives.
+type Tried<T> = std::result::Result<T, Failure>;
+
 /// A transaction that SQLite failed at.
 struct Failure {
-    error: Option<rusqlite::Error>,
+    error: rusqlite::Error,
     can_retry: bool,
     /// Whether it may be on the disk all the same.
     unsure: bool,
@@ -236,11 +260,10 @@ struct Failure {
 
 impl Failure {
     fn answer(&self) -> Error {
-        let code = self.error.as_ref().and_then(rusqlite::Error::sqlite_error).copied();
-        let text = self.error.as_ref().map(ToString::to_string);
-        let error = match code {
-            Some(code) => map(rusqlite::Error::SqliteFailure(code, text)),
-            None => Error::new(Kind::Unavailable, text.unwrap_or_default()),
+        let text = self.error.to_string();
+        let error = match self.error.sqlite_error() {
+            Some(code) => map(rusqlite::Error::SqliteFailure(*code, Some(text))),
+            None => Error::new(Kind::Unavailable, text),
         };
         if self.unsure {
             return Error::new(

@@ -1,0 +1,367 @@
+//! The speed of conversations on SQLite, each as a ratio to a floor measured in the same run.
+//!
+//! The floor is plain rusqlite: one table with a primary key and a unique index on the id, one
+//! prepared INSERT, no head row, text already valid, the same durability; reads include parsing.
+//! Floor and ours take turns, so that a slow moment of the disk meets both.
+//!
+//! `cargo bench -p agentkeep` runs all; `-- NAME` one of them. `AGENTKEEP_BENCH_LONG` sets the
+//! length of the long session (1,000,000 by default).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    missing_docs,
+    reason = "a measurement that cannot be made has nothing to say"
+)]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use agentkeep::{At, Container, Image, Json, Message, Session, Store};
+use rusqlite::Connection;
+use tokio::runtime::Runtime;
+
+const ROUNDS: usize = 9;
+
+fn main() {
+    let wanted: Option<String> = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let benches: [(&str, fn(&Runtime)); 7] = [
+        ("one_writer_power", |rt| one_writer(rt, "power")),
+        ("one_writer_process", |rt| one_writer(rt, "process")),
+        ("sixty_four_writers", sixty_four),
+        ("add_many_100", add_many),
+        ("last_50", last_50),
+        ("all_10000", all),
+        ("long_sessions", long_sessions),
+    ];
+    println!("{:<34} {:>10} {:>10}  ratio: median (min..max)", "", "floor", "ours");
+    for (name, bench) in benches {
+        if wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
+            bench(&runtime);
+        }
+    }
+}
+
+/// Takes turns; prints time per operation and how many times as fast as the floor ours is.
+///
+/// Each side is a function that prepares a round and answers the work to be timed.
+fn compare<'a, A: FnOnce() + 'a, B: FnOnce() + 'a>(
+    name: &str,
+    per_round: u64,
+    mut floor: impl FnMut() -> A,
+    mut ours: impl FnMut() -> B,
+) {
+    let mut pairs: Vec<(Duration, Duration)> = Vec::new();
+    for round in 0..=ROUNDS {
+        let (a, b) = if round % 2 == 0 {
+            let a = timed(floor());
+            (a, timed(ours()))
+        } else {
+            let b = timed(ours());
+            (timed(floor()), b)
+        };
+        // The first round warms both up.
+        if round > 0 {
+            pairs.push((a, b));
+        }
+    }
+    let mut ratios: Vec<f64> =
+        pairs.iter().map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()).collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = |pick: fn(&(Duration, Duration)) -> Duration| {
+        let mut times: Vec<Duration> = pairs.iter().map(pick).collect();
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1e6 / per_round as f64
+    };
+    println!(
+        "{name:<34} {:>7.1} us {:>7.1} us  {:.2} ({:.2}..{:.2})",
+        median(|pair| pair.0),
+        median(|pair| pair.1),
+        ratios[ratios.len() / 2],
+        ratios[0],
+        ratios[ratios.len() - 1]
+    );
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+/// Plain rusqlite.
+fn floor(folder: &Path, durability: &str) -> Connection {
+    let connection = Connection::open(folder.join("floor.db")).unwrap();
+    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+    let synchronous = if durability == "power" { "FULL" } else { "NORMAL" };
+    connection.pragma_update(None, "synchronous", synchronous).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TABLE messages(session TEXT NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, \
+             body TEXT NOT NULL, PRIMARY KEY(session, seq)) WITHOUT ROWID; \
+             CREATE UNIQUE INDEX messages_id ON messages(session, id)",
+        )
+        .unwrap();
+    connection
+}
+
+const INSERT: &str = "INSERT INTO messages(session, seq, id, body) VALUES ('s', ?1, ?2, ?3)";
+
+/// A message of about 500 bytes with a time-ordered id.
+fn message(n: u64) -> Message {
+    let text = "lorem ipsum dolor sit amet ".repeat(15);
+    let json = format!(
+        r#"{{"id":"msg_{n:012}","subtype":"user","content":"{text}","timestamp":1769990500000}}"#
+    );
+    Message::from_json(Json::parse(&json).unwrap()).unwrap()
+}
+
+async fn store(folder: &Path, durability: &str) -> Store {
+    let url = format!("sqlite:{}/ours.db?durability={durability}", folder.display());
+    let store = Store::open(&url).await.unwrap();
+    store.containers().save(Container::new("c").unwrap()).await.unwrap();
+    store.images().save(Image::new("i", "c", "x").unwrap()).await.unwrap();
+    store.sessions().save(Session::new("s", "i", "c").unwrap()).await.unwrap();
+    store
+}
+
+/// Rows for a stretch of work, made before the clock runs.
+fn rows(from: u64, count: u64) -> Vec<(i64, String, String)> {
+    (from..from + count)
+        .map(|n| (n.cast_signed(), format!("msg_{n:012}"), message(n).json().to_string()))
+        .collect()
+}
+
+fn insert_all(plain: &Connection, rows: Vec<(i64, String, String)>) {
+    let mut insert = plain.prepare_cached(INSERT).unwrap();
+    for (n, id, body) in rows {
+        insert.execute(rusqlite::params![n, id, body]).unwrap();
+    }
+}
+
+/// The rows, so many in each transaction.
+fn insert_in_groups(plain: &Connection, rows: &[(i64, String, String)], size: usize) {
+    for group in rows.chunks(size) {
+        plain.execute_batch("BEGIN IMMEDIATE").unwrap();
+        insert_all(plain, group.to_vec());
+        plain.execute_batch("COMMIT").unwrap();
+    }
+}
+
+fn messages(from: u64, count: u64) -> Vec<Message> {
+    (from..from + count).map(message).collect()
+}
+
+async fn add_all(store: &Store, session: &str, messages: Vec<Message>) {
+    for message in messages {
+        store.messages(session).add(message).await.unwrap();
+    }
+}
+
+/// Counts on from round to round.
+fn next(at: &mut u64, count: u64) -> u64 {
+    let from = *at;
+    *at += count;
+    from
+}
+
+fn one_writer(runtime: &Runtime, durability: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let (count, mut a, mut b) = (300, 0, 0);
+    let plain = &floor(folder.path(), durability);
+    let store = &runtime.block_on(store(folder.path(), durability));
+    compare(
+        &format!("add, one writer, {durability}"),
+        count,
+        || {
+            let rows = rows(next(&mut a, count), count);
+            move || insert_all(plain, rows)
+        },
+        || {
+            let messages = messages(next(&mut b, count), count);
+            move || runtime.block_on(add_all(store, "s", messages))
+        },
+    );
+}
+
+fn sixty_four(runtime: &Runtime) {
+    let folder = tempfile::tempdir().unwrap();
+    let (count, mut a, mut b) = (64 * 40, 0, 0);
+    let plain = &floor(folder.path(), "power");
+    let store = &runtime.block_on(store(folder.path(), "power"));
+    compare(
+        "add, 64 writers, power",
+        count,
+        || {
+            let rows = rows(next(&mut a, count), count);
+            move || insert_in_groups(plain, &rows, 64)
+        },
+        || {
+            let from = next(&mut b, count);
+            let shares: Vec<Vec<Message>> =
+                (0..64).map(|task| messages(from + task * (count / 64), count / 64)).collect();
+            move || {
+                runtime.block_on(async {
+                    let tasks: Vec<_> = shares
+                        .into_iter()
+                        .map(|share| {
+                            let store = store.clone();
+                            tokio::spawn(async move { add_all(&store, "s", share).await })
+                        })
+                        .collect();
+                    for task in tasks {
+                        task.await.unwrap();
+                    }
+                });
+            }
+        },
+    );
+}
+
+fn add_many(runtime: &Runtime) {
+    let folder = tempfile::tempdir().unwrap();
+    let (count, mut a, mut b) = (2_000, 0, 0);
+    let plain = &floor(folder.path(), "power");
+    let store = &runtime.block_on(store(folder.path(), "power"));
+    compare(
+        "add_many(100), power, a message",
+        count,
+        || {
+            let rows = rows(next(&mut a, count), count);
+            move || insert_in_groups(plain, &rows, 100)
+        },
+        || {
+            let messages = messages(next(&mut b, count), count);
+            let groups: Vec<Vec<Message>> = messages.chunks(100).map(<[_]>::to_vec).collect();
+            move || {
+                runtime.block_on(async {
+                    for group in groups {
+                        store.messages("s").add_many(group).await.unwrap();
+                    }
+                });
+            }
+        },
+    );
+}
+
+/// A session of `count` messages in both.
+fn filled(runtime: &Runtime, folder: &Path, count: u64) -> (Connection, Store) {
+    let plain = floor(folder, "process");
+    insert_in_groups(&plain, &rows(0, count), 1000);
+    let store = runtime.block_on(async {
+        let store = store(folder, "process").await;
+        for start in (0..count).step_by(1000) {
+            store.messages("s").add_many(messages(start, 1000)).await.unwrap();
+        }
+        store
+    });
+    (plain, store)
+}
+
+fn select(plain: &Connection, sql: &str, times: u64) {
+    for _ in 0..times {
+        let mut statement = plain.prepare_cached(sql).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let body: serde_json::Value =
+                serde_json::from_str(row.get_ref(0).unwrap().as_str().unwrap()).unwrap();
+            std::hint::black_box(body);
+        }
+    }
+}
+
+fn last_50(runtime: &Runtime) {
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, store) = filled(runtime, folder.path(), 20_000);
+    let (plain, store) = (&plain, &store);
+    let sql = "SELECT body FROM messages WHERE session = 's' ORDER BY seq DESC LIMIT 50";
+    compare(
+        "last 50 of 20,000",
+        200,
+        || move || select(plain, sql, 200),
+        || {
+            move || {
+                runtime.block_on(async {
+                    for _ in 0..200 {
+                        assert_eq!(store.messages("s").last(50).await.unwrap().len(), 50);
+                    }
+                });
+            }
+        },
+    );
+}
+
+fn all(runtime: &Runtime) {
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, store) = filled(runtime, folder.path(), 10_000);
+    let (plain, store) = (&plain, &store);
+    let sql = "SELECT body FROM messages WHERE session = 's' ORDER BY seq";
+    compare(
+        "all 10,000, a message",
+        10_000 * 3,
+        || move || select(plain, sql, 3),
+        || {
+            move || {
+                runtime.block_on(async {
+                    for _ in 0..3 {
+                        assert_eq!(store.messages("s").all().await.unwrap().len(), 10_000);
+                    }
+                });
+            }
+        },
+    );
+}
+
+/// Does the cost follow the change, or the history? Here "floor" is the empty or short session.
+fn long_sessions(runtime: &Runtime) {
+    let long = std::env::var("AGENTKEEP_BENCH_LONG").ok().and_then(|text| text.parse().ok());
+    let long: u64 = long.unwrap_or(1_000_000);
+    let folder = tempfile::tempdir().unwrap();
+    let store = &runtime.block_on(store(folder.path(), "power"));
+    let new_session = |id: &str| {
+        runtime.block_on(store.sessions().save(Session::new(id, "i", "c").unwrap())).unwrap();
+    };
+    for start in (0..long).step_by(10_000) {
+        runtime.block_on(store.messages("s").add_many(messages(start, 10_000))).unwrap();
+    }
+    new_session("short");
+    runtime.block_on(store.messages("short").add_many(messages(0, 10))).unwrap();
+    let (count, mut at, mut empty) = (200, long, 0);
+    compare(
+        &format!("add: empty session / {long}"),
+        count,
+        || {
+            let id = format!("empty{}", next(&mut empty, 1));
+            new_session(&id);
+            let messages = messages(0, count);
+            move || runtime.block_on(add_all(store, &id, messages))
+        },
+        || {
+            let messages = messages(next(&mut at, count), count);
+            move || runtime.block_on(add_all(store, "s", messages))
+        },
+    );
+    let fork = |from: &str, at: &At, name: &str| {
+        runtime.block_on(async {
+            for i in 0..50 {
+                let id = format!("{name}-{i}");
+                store.sessions().fork(from, at.clone(), &id).await.unwrap();
+            }
+        });
+    };
+    let fork = &fork;
+    let (mut a, mut b) = (0, 0);
+    compare(
+        &format!("fork: at 10 / at {long}"),
+        50,
+        || {
+            let name = format!("short{}", next(&mut a, 1));
+            move || fork("short", &At::Message("msg_000000000009".into()), &name)
+        },
+        || {
+            let name = format!("long{}", next(&mut b, 1));
+            move || fork("s", &At::Message(format!("msg_{:012}", long - 1)), &name)
+        },
+    );
+}

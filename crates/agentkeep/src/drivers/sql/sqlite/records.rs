@@ -1,0 +1,171 @@
+//! Records: writing and deleting them, with their places in list indexes.
+
+use rusqlite::{OptionalExtension, ToSql, params};
+
+use super::apply::{Apply, Outcomes, refuse, with_key};
+use super::rows::{self, Indexed, refs_text, signed};
+use crate::driver::{Hash, Outcome, Put, Save};
+use crate::error::Kind;
+use crate::json::Json;
+use crate::schema::{FieldValue, Key, NAMESPACES, Table};
+
+impl Apply<'_> {
+    /// Version, blobs and body of a record.
+    fn old(&self, key: &Key) -> Outcomes<Option<(u64, Vec<Hash>, Json)>> {
+        let sql = &self.table(key.table())?.old;
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let old = with_key(self.namespace, key, |parameters| {
+            let mut rows = statement.query(parameters)?;
+            rows.next()?
+                .map(|row| -> Outcomes<_> {
+                    let refs = rows::refs_from(rows::optional_text(row, 1)?)?;
+                    Ok((rows::number(row, 0)?, refs, Json::from_stored(rows::text(row, 2)?)?))
+                })
+                .transpose()
+        })?;
+        Ok(old)
+    }
+
+    pub(super) fn put(&mut self, put: &Put) -> Outcomes<Outcome> {
+        let old = self.old(&put.key)?;
+        let found = old.as_ref().map_or(0, |(version, ..)| *version);
+        match put.save {
+            Save::Create if found > 0 => {
+                return refuse(Kind::AlreadyExists, "the record exists already", &put.key);
+            }
+            Save::At(version) if version != found => {
+                let message = format!("the record has version {found}, not {version}");
+                return refuse(Kind::Conflict, &message, &put.key);
+            }
+            _ => {}
+        }
+        let refs = self.refer(&put.refs, &put.key)?;
+        let version = if found > 0 { found + 1 } else { self.floor(put.key.table())? + 1 };
+        self.write(put, version, &refs, found > 0)?;
+        if let Some((_, _, body)) = &old {
+            self.unlist(&put.key, body)?;
+        }
+        self.list(&put.key, &put.fields)?;
+        for hash in old.iter().flat_map(|(_, refs, _)| refs) {
+            self.release(*hash)?;
+        }
+        self.versions.push((put.key.clone(), version));
+        Ok(Outcome::Put { version })
+    }
+
+    fn write(&self, put: &Put, version: u64, refs: &[Hash], exists: bool) -> Outcomes<()> {
+        let (key, body) = (&put.key, put.body.as_str());
+        let refs = refs_text(refs);
+        let sum = rows::record_sum(self.namespace, key, body, version, self.turn, refs.as_deref());
+        let version = signed(version);
+        let table = self.table(key.table())?;
+        let fields: Vec<Indexed<'_>> = key
+            .table()
+            .fields
+            .iter()
+            .zip(&put.fields)
+            .filter_map(|(field, value)| match value {
+                FieldValue::One(value) if !field.many => Some(Indexed(value)),
+                _ => None,
+            })
+            .collect();
+        let sql = if exists { &table.update } else { &table.insert };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        with_key(self.namespace, key, |parameters| {
+            let mut all = parameters.to_vec();
+            all.extend(fields.iter().map(|field| field as &dyn ToSql));
+            all.extend([&version as &dyn ToSql, &self.turn, &refs, &body, &sum]);
+            statement.execute(all.as_slice())
+        })?;
+        Ok(())
+    }
+
+    /// The rows of a record in its list indexes.
+    fn each_listed(&self, key: &Key, fields: &[FieldValue], insert: bool) -> Outcomes<()> {
+        let table = key.table();
+        for (index, add, remove) in &self.table(table)?.lists {
+            let values: Vec<&FieldValue> = index
+                .fields
+                .iter()
+                .filter_map(|(name, _)| fields.get(table.field(name)?))
+                .collect();
+            let Some((FieldValue::Many(list), others)) = values.split_first() else { continue };
+            let mut statement =
+                self.connection.prepare_cached(if insert { add } else { remove })?;
+            for value in list {
+                let namespace = self.namespace.as_str();
+                let mut row: Vec<Box<dyn ToSql + '_>> = vec![Box::new(namespace)];
+                row.push(Box::new(Indexed(value)));
+                for other in others {
+                    if let FieldValue::One(value) = other {
+                        row.push(Box::new(Indexed(value)));
+                    }
+                }
+                row.extend(key.parts().map(|part| Box::new(part) as Box<dyn ToSql + '_>));
+                statement.execute(rusqlite::params_from_iter(row.iter()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, key: &Key, fields: &[FieldValue]) -> Outcomes<()> {
+        self.each_listed(key, fields, true)
+    }
+
+    fn unlist(&self, key: &Key, body: &Json) -> Outcomes<()> {
+        if self.table(key.table())?.lists.is_empty() {
+            return Ok(());
+        }
+        self.each_listed(key, &key.table().extract(body)?, false)
+    }
+
+    pub(super) fn delete(&mut self, key: &Key) -> Outcomes<Outcome> {
+        let Some((version, refs, body)) = self.old(key)? else {
+            return Ok(Outcome::Deleted { existed: false });
+        };
+        self.raise_floor(key.table(), version)?;
+        self.unlist(key, &body)?;
+        let sql = &self.table(key.table())?.delete;
+        let mut statement = self.connection.prepare_cached(sql)?;
+        with_key(self.namespace, key, |key| statement.execute(key))?;
+        for hash in refs {
+            self.release(hash)?;
+        }
+        self.versions.push((key.clone(), 0));
+        Ok(Outcome::Deleted { existed: true })
+    }
+
+    /// The row of the scope in `_floors`: `_namespaces` has one of its own.
+    fn scope(&self, table: &Table) -> &str {
+        if table.name == NAMESPACES.name { "" } else { self.namespace.as_str() }
+    }
+
+    /// The largest version that a deleted record of the namespace had.
+    pub(super) fn floor(&mut self, table: &Table) -> Outcomes<u64> {
+        if let (Some(floor), true) = (self.floor, table.name != NAMESPACES.name) {
+            return Ok(floor);
+        }
+        let sql = "SELECT floor FROM _floors WHERE namespace = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_row([self.scope(table)], |row| row.get::<_, i64>(0));
+        let floor = found.optional()?.unwrap_or(0).cast_unsigned();
+        if table.name != NAMESPACES.name {
+            self.floor = Some(floor);
+        }
+        Ok(floor)
+    }
+
+    pub(super) fn raise_floor(&mut self, table: &Table, version: u64) -> Outcomes<()> {
+        if self.floor(table)? >= version {
+            return Ok(());
+        }
+        let sql = "INSERT INTO _floors(namespace, floor) VALUES (?1, ?2) \
+                   ON CONFLICT(namespace) DO UPDATE SET floor = excluded.floor";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.execute(params![self.scope(table), signed(version)])?;
+        if table.name != NAMESPACES.name {
+            self.floor = Some(version);
+        }
+        Ok(())
+    }
+}
