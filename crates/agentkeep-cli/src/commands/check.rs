@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use agentkeep::driver::{CheckReport, Finding};
 
-use super::{Outcome, open};
+use super::{Outcome, open_existing};
 use crate::args::Global;
 use crate::output::{self, text};
 
 /// Looks for damage and for work that is due.
 pub(crate) async fn run(global: &Global) -> Outcome {
-    let store = open(global).await?;
+    let store = open_existing(global).await?;
     let report = store.check().await?;
     store.close().await?;
     if global.json {

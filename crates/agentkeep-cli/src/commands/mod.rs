@@ -34,9 +34,24 @@ pub(crate) async fn run(args: Args) -> Outcome {
     }
 }
 
-/// The store and namespace that the options name.
+/// The store and namespace that the options name; made when it is not there.
 async fn open(global: &Global) -> Result<Store> {
+    open_url(global, &global.store).await
+}
+
+/// The store, for commands that only read: a mistyped name must not make an empty store, which
+/// would then be found sound.
+async fn open_existing(global: &Global) -> Result<Store> {
+    let url = &global.store;
+    if !url.starts_with("sqlite:") || url.contains("create=") {
+        return open(global).await;
+    }
+    let separator = if url.contains('?') { '&' } else { '?' };
+    open_url(global, &format!("{url}{separator}create=no")).await
+}
+
+async fn open_url(global: &Global, url: &str) -> Result<Store> {
     // Before the store is opened, and perhaps made: a wrong name should leave nothing behind.
     agentkeep::schema::Namespace::new(&global.namespace)?;
-    Store::open(&global.store).await?.namespace(&global.namespace)
+    Store::open(url).await?.namespace(&global.namespace)
 }

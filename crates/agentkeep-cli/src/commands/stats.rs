@@ -7,7 +7,7 @@ use agentkeep::schema::Namespace;
 use agentkeep::{Result, Store};
 use serde::Serialize;
 
-use super::{Outcome, open};
+use super::{Outcome, open_existing};
 use crate::args::Global;
 use crate::output::{self, text};
 
@@ -35,7 +35,7 @@ struct Document<'a> {
 
 /// Says how much is kept, where, and how safely.
 pub(crate) async fn run(global: &Global) -> Outcome {
-    let store = open(global).await?;
+    let store = open_existing(global).await?;
     let held = held(&store).await?;
     let description = store.describe().clone();
     store.close().await?;

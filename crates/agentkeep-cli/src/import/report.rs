@@ -34,6 +34,8 @@ pub(crate) struct Notes {
     pub(crate) not_taken: Vec<Note>,
     /// Message lists of no session: not taken either.
     pub(crate) orphans: Vec<Note>,
+    /// In the store with other content, and left as it was there.
+    pub(crate) kept: Vec<Note>,
     /// Taken with a change to the text.
     pub(crate) altered: Vec<Note>,
     /// Messages taken without an entry id of their own.
@@ -51,34 +53,50 @@ impl Notes {
     }
 }
 
+/// The source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Origin {
+    /// What it was recognised as.
+    pub(crate) form: &'static str,
+    /// Where it is.
+    pub(crate) path: String,
+}
+
 /// The whole account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
-    /// What the source was recognised as.
-    pub(crate) form: &'static str,
-    /// Where it is.
-    pub(crate) path: String,
+    pub(crate) source: Origin,
     /// True when nothing was written.
     pub(crate) dry_run: bool,
-    #[serde(flatten)]
-    pub(crate) loaded: Loaded,
+    pub(crate) containers: Tally,
+    pub(crate) images: Tally,
+    pub(crate) sessions: Tally,
+    pub(crate) messages: Tally,
     #[serde(flatten)]
     pub(crate) notes: Notes,
 }
 
 impl Report {
+    /// The account of a load.
+    pub(crate) fn new(source: Origin, dry_run: bool, loaded: Loaded, mut notes: Notes) -> Self {
+        let Loaded { containers, images, sessions, messages, kept } = loaded;
+        let reason = "the store has it with other content and keeps that";
+        notes.kept = kept.into_iter().map(|place| Note::new(place, reason)).collect();
+        Self { source, dry_run, containers, images, sessions, messages, notes }
+    }
+
     /// The account for people.
     pub(crate) fn shown(&self) -> String {
         let tense = if self.dry_run { "Would import" } else { "Imported" };
-        let mut out = format!("{tense} {} {}\n\n", self.form, text::one_line(&self.path));
+        let mut out =
+            format!("{tense} {} {}\n\n", self.source.form, text::one_line(&self.source.path));
         out.push_str(&self.tallies());
-        let kept: Vec<Note> = self.loaded.kept.iter().map(|what| Note::new(what, "")).collect();
         let notes = &self.notes;
         for (heading, list) in [
             ("Not taken", &notes.not_taken),
             ("Messages of no session, not taken", &notes.orphans),
-            ("In the store with other content, left as it was", &kept),
+            ("Left as it is in the store", &notes.kept),
             ("Taken with a change", &notes.altered),
             ("Messages taken without an entry id", &notes.without_entry_id),
             ("Taken, but what they belong to is missing", &notes.missing_parents),
@@ -104,10 +122,10 @@ impl Report {
 
     fn by_kind(&self) -> [(&'static str, &Tally); 4] {
         [
-            ("containers", &self.loaded.containers),
-            ("images", &self.loaded.images),
-            ("sessions", &self.loaded.sessions),
-            ("messages", &self.loaded.messages),
+            ("containers", &self.containers),
+            ("images", &self.images),
+            ("sessions", &self.sessions),
+            ("messages", &self.messages),
         ]
     }
 }
@@ -118,8 +136,7 @@ fn push_list(out: &mut String, heading: &str, list: &[Note]) {
     }
     let _ = writeln!(out, "\n{heading}: {}", list.len());
     for note in list.iter().take(SHOWN) {
-        let separator = if note.reason.is_empty() { "" } else { ": " };
-        let line = format!("{}{separator}{}", note.place, note.reason);
+        let line = format!("{}: {}", note.place, note.reason);
         let _ = writeln!(out, "  {}", text::one_line(&line));
     }
     if list.len() > SHOWN {

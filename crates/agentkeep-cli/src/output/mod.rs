@@ -11,6 +11,9 @@ use std::io::Write as _;
 use agentkeep::{Error, Json, Kind, Result};
 use serde::Serialize;
 
+/// The place of errors that are about our answer.
+const STDOUT: &str = "stdout";
+
 /// Writes data for people to stdout, styled only on a terminal.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = anstream::stdout().lock();
@@ -48,12 +51,18 @@ pub(crate) fn tell(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-/// Tells a failure in one line; with `verbose` each cause in another.
+/// Tells a failure in one line; with `verbose` each cause in another, unless the line before has
+/// said it.
 pub(crate) fn fail(error: &Error, verbose: bool) {
-    tell(&format!("agentkeep: {}", text::one_line(&error.to_string())));
+    let mut line = text::one_line(&error.to_string());
+    tell(&format!("agentkeep: {line}"));
     let mut cause = error.source();
     while let (true, Some(error)) = (verbose, cause) {
-        tell(&format!("  because: {}", text::one_line(&error.to_string())));
+        let next = text::one_line(&error.to_string());
+        if !line.contains(&next) {
+            tell(&format!("  because: {next}"));
+        }
+        line = next;
         cause = error.source();
     }
 }
@@ -74,11 +83,14 @@ pub(crate) fn io_error(what: &str, error: std::io::Error) -> Error {
 }
 
 fn cannot_write(error: std::io::Error) -> Error {
-    io_error("the answer cannot be written to stdout", error)
+    io_error("the answer cannot be written", error).at(STDOUT)
 }
 
 /// True when whoever read our stdout (`head -1`) has had enough.
 pub(crate) fn reader_is_gone(error: &Error) -> bool {
+    if error.place() != Some(STDOUT) {
+        return false;
+    }
     let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -73,10 +73,10 @@ mod tests {
         columns.row(["evil\u{1b}[2J\n".into(), name, "1234".into()]);
         columns.row(["c".into(), columns.brief(None), "0".into()]);
         let expected = "\
-ID              NAME                                                 N
-a               研究助手 🔬                                          7
+ID               NAME                                                 N
+a                研究助手 🔬                                          7
 evil\\u{1b}[2J\\n  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…  1234
-c               -                                                    0
+c                -                                                    0
 ";
         assert_eq!(columns.finish(), expected);
     }

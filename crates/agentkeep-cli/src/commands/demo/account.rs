@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use agentkeep::Loaded;
 use agentkeep::driver::CheckReport;
 use serde::Serialize;
 
 use super::crash::{Crash, Survived};
 use super::{FORK, Held};
 use crate::args::Global;
+use crate::import::report::Report;
 use crate::output::text;
 
 const OK: &str = "\x1b[32mok\x1b[0m";
@@ -35,7 +35,7 @@ pub(super) struct Account {
     folder: String,
     store: String,
     namespace: String,
-    imported: Loaded,
+    imported: Report,
     survived: Survived,
     check: CheckReport,
     fork: Forked,
@@ -47,7 +47,7 @@ impl Account {
     pub(super) fn new(
         folder: &Path,
         global: &Global,
-        imported: Loaded,
+        imported: Report,
         survived: Survived,
         check: CheckReport,
         fork: Forked,
@@ -98,12 +98,12 @@ pub(super) fn opening(store: &str) -> String {
     format!("A fresh store at {}\n\n", text::one_line(store))
 }
 
-pub(super) fn imported(loaded: &Loaded) -> String {
+pub(super) fn imported(report: &Report) -> String {
     let counts = [
-        text::counted(loaded.containers.new, "container"),
-        text::counted(loaded.images.new, "image"),
-        text::counted(loaded.sessions.new, "session"),
-        text::counted(loaded.messages.new, "message"),
+        text::counted(report.containers.new, "container"),
+        text::counted(report.images.new, "image"),
+        text::counted(report.sessions.new, "session"),
+        text::counted(report.messages.new, "message"),
     ];
     format!("{BOLD}1. Import an AgentX store{RESET}\n   {OK}  {}\n\n", counts.join(", "))
 }

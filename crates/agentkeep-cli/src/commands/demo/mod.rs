@@ -8,13 +8,14 @@ pub(crate) mod writer;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use agentkeep::{At, Error, Kind, Loaded, Message, Result, Store};
+use agentkeep::{At, Error, Kind, Message, Result, Store};
 
 use self::account::{Account, Forked};
 use super::stats::{self, Held};
 use super::{Outcome, open};
 use crate::args::{self, Global};
 use crate::import::agentx;
+use crate::import::report::Report;
 use crate::output::{self, io_error};
 
 /// A data set that AgentX wrote.
@@ -33,8 +34,8 @@ pub(crate) async fn run(global: &Global, args: args::Demo) -> Outcome {
     let talk = |text: String| if global.json { Ok(()) } else { output::print(&text) };
     talk(account::opening(&global.store))?;
 
-    let (loaded, before) = import(&global, &folder).await?;
-    talk(account::imported(&loaded))?;
+    let (report, before) = import(&global, &folder).await?;
+    talk(account::imported(&report))?;
 
     let crash = crash::run(&global, SESSION)?;
     talk(account::killed(&crash))?;
@@ -52,7 +53,7 @@ pub(crate) async fn run(global: &Global, args: args::Demo) -> Outcome {
     let (forked, held) = fork(&store).await?;
     talk(account::forked(&forked))?;
     store.close().await?;
-    let account = Account::new(&folder, &global, loaded, survived, check, forked, held);
+    let account = Account::new(&folder, &global, report, survived, check, forked, held);
     if global.json {
         output::print_json(&account)?;
     } else {
@@ -98,21 +99,20 @@ fn url(path: &Path) -> Result<String> {
 }
 
 /// Takes the data set in; answers with the conversation that will go on.
-async fn import(global: &Global, folder: &Path) -> Result<(Loaded, Vec<Message>)> {
+async fn import(global: &Global, folder: &Path) -> Result<(Report, Vec<Message>)> {
     let path = folder.join("agentx.db");
     std::fs::write(&path, AGENTX)
         .map_err(|error| io_error("the demo's data cannot be written", error))?;
     let source = agentx::open(&path)?;
     let store = open(global).await?;
     let report = agentx::take(&store, source.as_ref(), &path, false).await?;
-    let loaded = report.loaded;
-    let new = [&loaded.containers, &loaded.images, &loaded.sessions, &loaded.messages];
+    let new = [&report.containers, &report.images, &report.sessions, &report.messages];
     if new.map(|tally| tally.new) != HOLDS || !report.notes.is_empty() {
         return Err(broken("the import did not take in all that the data set holds"));
     }
     let before = store.messages(SESSION).all().await?;
     store.close().await?;
-    Ok((loaded, before.into_iter().map(|stored| stored.message).collect()))
+    Ok((report, before.into_iter().map(|stored| stored.message).collect()))
 }
 
 /// Forks the conversation and weighs the store before and after.

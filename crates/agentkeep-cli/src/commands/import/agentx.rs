@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use agentkeep::{Kind, Result, Store};
+
 use crate::args::{Global, ImportAgentx};
-use crate::commands::{Outcome, open};
+use crate::commands::{Outcome, open, open_existing};
 use crate::import::agentx;
 use crate::output;
 
@@ -11,7 +13,7 @@ use crate::output;
 pub(crate) async fn run(global: &Global, args: &ImportAgentx) -> Outcome {
     // First the source: a wrong path should not make a store.
     let source = agentx::open(&args.path)?;
-    let store = open(global).await?;
+    let store = if args.dry_run { open_dry(global).await? } else { open(global).await? };
     let report = agentx::take(&store, source.as_ref(), &args.path, args.dry_run).await?;
     store.close().await?;
     if global.json {
@@ -20,4 +22,15 @@ pub(crate) async fn run(global: &Global, args: &ImportAgentx) -> Outcome {
         output::print(&report.shown())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The store as it is; an empty one in memory where there is none yet, so that none is made.
+async fn open_dry(global: &Global) -> Result<Store> {
+    match open_existing(global).await {
+        Err(error) if error.kind() == Kind::NotFound => {
+            let global = Global { store: "memory:".to_owned(), ..global.clone() };
+            open(&global).await
+        }
+        other => other,
+    }
 }

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use agentkeep::{Error, Kind, Session, StoredMessage};
 
 use crate::args::{Global, ShowSession};
-use crate::commands::{Outcome, open};
+use crate::commands::{Outcome, open_existing};
 use crate::output::chat::Chat;
 use crate::output::time::Clock;
 use crate::output::{self, text};
 
 /// Shows a conversation.
 pub(crate) async fn run(global: &Global, args: &ShowSession) -> Outcome {
-    let store = open(global).await?;
+    let store = open_existing(global).await?;
     let session = store.sessions().get(&args.id).await?.ok_or_else(|| {
         Error::new(Kind::NotFound, "there is no such session")
             .at(format!("session {:?}", args.id))

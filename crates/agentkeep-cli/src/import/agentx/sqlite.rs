@@ -57,25 +57,25 @@ impl Source for Sqlite {
     }
 
     fn records(&self, sort: Sort) -> Result<Vec<Value>> {
-        let rows = self.rows.iter().filter(|row| row.key.starts_with(prefix(sort)));
+        let rows = self.rows.iter().filter(|row| is_of(&row.key, name(sort)));
         rows.map(|row| self.value(row)).collect()
     }
 
     fn place_of(&self, sort: Sort, id: &str) -> Option<String> {
-        Some(normalised(&format!("{}{id}", prefix(sort))))
+        Some(normalised(&format!("{}:{id}", name(sort))))
     }
 
     fn place_of_messages(&self, session: &str) -> String {
-        normalised(&format!("messages:{session}"))
+        normalised(&format!("{MESSAGES}:{session}"))
     }
 
     fn all_messages(&self) -> Vec<String> {
         let keys = self.rows.iter().map(|row| &row.key);
-        keys.filter(|key| is_messages(key)).cloned().collect()
+        keys.filter(|key| is_of(key, MESSAGES)).cloned().collect()
     }
 
     fn messages(&self, place: &str) -> Result<Option<Value>> {
-        let row = self.rows.iter().find(|row| row.key == place && is_messages(&row.key));
+        let row = self.rows.iter().find(|row| row.key == place && is_of(&row.key, MESSAGES));
         row.map(|row| self.value(row)).transpose()
     }
 
@@ -84,17 +84,20 @@ impl Source for Sqlite {
     }
 }
 
-fn prefix(sort: Sort) -> &'static str {
+/// The first part of the keys of a sort.
+fn name(sort: Sort) -> &'static str {
     match sort {
-        Sort::Container => "containers:",
-        Sort::Image => "images:",
-        Sort::Session => "sessions:",
+        Sort::Container => "containers",
+        Sort::Image => "images",
+        Sort::Session => "sessions",
     }
 }
 
-/// The empty id's messages stand at `messages` alone.
-fn is_messages(key: &str) -> bool {
-    key == "messages" || key.starts_with("messages:")
+const MESSAGES: &str = "messages";
+
+/// Whether a key has this first part; alone it stands for ids of which nothing is left.
+fn is_of(key: &str, name: &str) -> bool {
+    key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 /// The key that AgentX uses for a key: cut at the first `?`, `/` and `\` to `:`, runs of `:` to
@@ -181,10 +184,10 @@ fn keys(connection: &Connection) -> Result<(Vec<Row>, Vec<Note>)> {
                 continue;
             }
         };
-        let record = [Sort::Container, Sort::Image, Sort::Session].map(prefix);
-        if record.iter().any(|prefix| key.starts_with(prefix)) || is_messages(&key) {
+        let records = [Sort::Container, Sort::Image, Sort::Session].map(name);
+        if records.iter().any(|name| is_of(&key, name)) || is_of(&key, MESSAGES) {
             taken.push(Row { id, key });
-        } else if !key.starts_with("idx:") {
+        } else if !is_of(&key, "idx") {
             others.push(Note::new(key, "not one of the kinds that are taken"));
         }
     }

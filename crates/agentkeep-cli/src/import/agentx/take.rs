@@ -9,7 +9,7 @@ use super::records::{self, Placed};
 use super::source::Source;
 use super::{messages, source};
 use crate::import::progress::Progress;
-use crate::import::report::{Note, Notes, Report};
+use crate::import::report::{Note, Notes, Origin, Report};
 use crate::output::text;
 
 /// Takes everything in, or with `dry_run` says what would come in.
@@ -34,8 +34,8 @@ pub(crate) async fn take(
     }
     load_sessions(&mut load, source, sessions, &mut notes).await?;
     let loaded = load.finish().await?;
-    let path = path.display().to_string();
-    Ok(Report { form: source.form(), path, dry_run, loaded, notes })
+    let origin = Origin { form: source.form(), path: path.display().to_string() };
+    Ok(Report::new(origin, dry_run, loaded, notes))
 }
 
 async fn load_sessions(
