@@ -1,4 +1,5 @@
 //! The demo, end to end.
+#![allow(clippy::unwrap_used, reason = "a test states what must hold")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Failures: one line that says what to do, and the right exit code.
+#![allow(clippy::unwrap_used, reason = "a test states what must hold")]
 
 mod support;
 

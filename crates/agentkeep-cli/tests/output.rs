@@ -1,4 +1,5 @@
 //! What goes to stdout: tables, JSON documents, and no more than the reader wants.
+#![allow(clippy::unwrap_used, reason = "a test states what must hold")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Runs the command in a home of its own.
 #![allow(dead_code, reason = "each test uses a part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test states what must hold")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -98,6 +99,12 @@ pub(crate) fn expected() -> Value {
 pub(crate) fn texts(array: &str) -> Vec<String> {
     let elements: Vec<Box<RawValue>> = serde_json::from_str(array).unwrap();
     elements.into_iter().map(|element| element.get().to_owned()).collect()
+}
+
+/// The messages in what `sessions show --json` printed, each as its own text.
+pub(crate) fn messages_of(shown: &str) -> Vec<String> {
+    let (_, messages) = shown.split_once("\"messages\":").unwrap();
+    texts(messages.trim_end().strip_suffix('}').unwrap())
 }
 
 /// An AgentX SQLite file of these keys and values.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use agentkeep::{Container, Image, Load, Result, Session, Store};
+use agentkeep::{Container, Error, Image, Kind, Load, Result, Session, Store};
 
 use super::records::{self, Placed};
 use super::source::Source;
@@ -33,9 +33,18 @@ pub(crate) async fn take(
         load.image(image.record).await?;
     }
     load_sessions(&mut load, source, sessions, &mut notes).await?;
-    let loaded = load.finish().await?;
+    let loaded = load.finish().await.map_err(too_much)?;
     let origin = Origin { form: source.form(), path: path.display().to_string() };
     Ok(Report::new(origin, dry_run, loaded, notes))
+}
+
+/// All of it comes in with one commit, and that has a limit.
+fn too_much(error: Error) -> Error {
+    if error.kind() != Kind::TooLarge {
+        return error;
+    }
+    let message = format!("the source is too large to come in at once: {}", error.message());
+    Error::new(Kind::TooLarge, message).advice("nothing was taken in").caused_by(error)
 }
 
 async fn load_sessions(
