@@ -11,7 +11,7 @@ mod stats;
 
 use std::process::ExitCode;
 
-use agentkeep::{Result, Store};
+use agentkeep::{Kind, Result, Store};
 
 use crate::args::{Args, Command, Containers, Global, Images, Import, Sessions};
 
@@ -47,7 +47,11 @@ async fn open_existing(global: &Global) -> Result<Store> {
         return open(global).await;
     }
     let separator = if url.contains('?') { '&' } else { '?' };
-    open_url(global, &format!("{url}{separator}create=no")).await
+    let opened = open_url(global, &format!("{url}{separator}create=no")).await;
+    opened.map_err(|error| match error.kind() {
+        Kind::NotFound => error.advice("import something first, or name another with --store"),
+        _ => error,
+    })
 }
 
 async fn open_url(global: &Global, url: &str) -> Result<Store> {
