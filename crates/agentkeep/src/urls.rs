@@ -7,7 +7,8 @@
 //! Options of `sqlite:` are query parameters: `durability=power|process|none` (default `power`:
 //! an acknowledged commit survives a power cut; `process` loses up to the last few seconds of
 //! acknowledged commits on a power cut, but nothing on `kill -9`; `none` may also damage the
-//! file on a power cut), `network_fs=yes|no`, `upgrade=yes|no`, `readers=1..64`,
+//! file on a power cut), `create=yes|no` (`no` refuses a store that is not there),
+//! `network_fs=yes|no`, `upgrade=yes|no`, `readers=1..64`,
 //! `timeout=SECONDS`. The characters `?`, `#` and `%` of a path are written `%3F`, `%23`, `%25`.
 
 #[cfg(feature = "sqlite")]
@@ -45,10 +46,18 @@ pub async fn open(url: &str) -> Result<Arc<dyn Driver>> {
 async fn open_sqlite(parts: &Parts<'_>) -> Result<Arc<dyn Driver>> {
     use crate::drivers::sql::sqlite::{Options, Sqlite};
     let mut options = Options::default();
-    parts.refuse_unknown(&["durability", "network_fs", "upgrade", "readers", "timeout"])?;
+    parts.refuse_unknown(&[
+        "durability",
+        "create",
+        "network_fs",
+        "upgrade",
+        "readers",
+        "timeout",
+    ])?;
     for (name, value) in &parts.options {
         match name.as_str() {
             "durability" => options.durability = value.parse()?,
+            "create" => options.create = yes_or_no(name, value)?,
             "network_fs" => options.network_fs = yes_or_no(name, value)?,
             "upgrade" => options.upgrade = yes_or_no(name, value)?,
             "readers" => options.readers = number(name, value, 64)?,
@@ -183,6 +192,16 @@ mod tests {
             assert_eq!(error.kind(), kind, "{url}: {error}");
             assert!(error.to_string().contains(word), "{url}: {error}");
         }
+    }
+
+    #[test]
+    #[cfg(feature = "sqlite")]
+    fn a_store_that_is_not_there_is_made_only_if_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sub/keep.db");
+        let error = refused(&format!("sqlite:{}?create=no", path.display()));
+        assert_eq!(error.kind(), Kind::NotFound, "{error}");
+        assert!(!path.parent().unwrap().exists());
     }
 
     #[test]

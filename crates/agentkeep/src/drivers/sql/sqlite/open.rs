@@ -38,6 +38,11 @@ pub(super) fn prepare(schema: &'static Schema, path: &Path, options: &Options) -
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
         _ => PathBuf::from("."),
     };
+    if !options.create && !path.exists() {
+        return Err(Error::new(Kind::NotFound, "there is no store")
+            .at(place())
+            .advice("name the file of a store that is there"));
+    }
     make_folder(&folder)
         .map_err(|error| io(&error, "the store's folder cannot be made", &folder))?;
     if let (false, Some(kind)) = (options.network_fs, network_fs::holding(&folder)) {

@@ -11,6 +11,8 @@ pub struct Options {
     /// `NORMAL`, which on a power cut loses the commits since the last checkpoint; `none` sets
     /// `OFF`, which on a power cut may damage the file.
     pub durability: Durability,
+    /// Whether a store that is not there is made.
+    pub create: bool,
     /// Whether a network file system is accepted. Its locks are often not to be trusted.
     pub network_fs: bool,
     /// Whether an older format is brought up to date.
@@ -25,6 +27,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             durability: Durability::Power,
+            create: true,
             network_fs: false,
             upgrade: true,
             readers: 4,

@@ -1,0 +1,209 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Keeps what an AI agent must not lose: look at it, check it, import it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "agentkeep",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Example:\n  agentkeep demo\n  agentkeep import agentx ./data/agentx.db\n  agentkeep sessions list"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// Where the store is.
+    #[arg(
+        long,
+        help = "The store, for example sqlite:./keep.db [default: sqlite:, which is \
+                $AGENTKEEP_DIR/data/keep.db or ~/.agentkeep/data/keep.db]",
+        value_name = "URL",
+        global = true,
+        env = "AGENTKEEP_STORE",
+        hide_env_values = true,
+        default_value = "sqlite:",
+        hide_default_value = true
+    )]
+    pub(crate) store: String,
+    /// The tenant, user or project whose things are meant.
+    #[arg(long, value_name = "NAME", global = true, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Answer with one JSON document.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Tell the causes of a failure, a line each.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take in what other programs have kept.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  agentkeep import agentx ./data/agentx.db --dry-run"
+    )]
+    Import(Import),
+    /// How much is kept, where, and how safely.
+    #[command(after_help = "Example:\n  agentkeep stats --json")]
+    Stats,
+    /// Look for damage and unfinished work; exit 1 on damage.
+    #[command(after_help = "Example:\n  agentkeep check && echo sound")]
+    Check,
+    /// Containers: the isolation boundaries that images are in.
+    #[command(subcommand, after_help = "Example:\n  agentkeep containers list")]
+    Containers(Containers),
+    /// Images: the agents' definitions.
+    #[command(subcommand, after_help = "Example:\n  agentkeep images list --name Helper")]
+    Images(Images),
+    /// Sessions: the conversations.
+    #[command(subcommand, after_help = "Example:\n  agentkeep sessions show SESSION --last 20")]
+    Sessions(Sessions),
+    /// Show the promises on real data: import, kill -9, reopen, fork.
+    #[command(after_help = "Example:\n  agentkeep demo --dir ./demo")]
+    Demo(Demo),
+    /// The process that the demo kills.
+    #[command(hide = true)]
+    DemoWriter(DemoWriter),
+}
+
+/// `import ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// Take in an AgentX store: its SQLite file or a JSON backup, recognised by content.
+    #[command(
+        after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
+                      again changes nothing.\n\nExample:\n  agentkeep import agentx ./data/agentx.db"
+    )]
+    Agentx(ImportAgentx),
+}
+
+/// `import agentx`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportAgentx {
+    /// The SQLite file or JSON backup.
+    pub(crate) path: PathBuf,
+    /// Say what would come in, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `containers ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Containers {
+    /// List containers, newest first.
+    #[command(after_help = "Example:\n  agentkeep containers list --long")]
+    List(ListContainers),
+}
+
+/// `images ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Images {
+    /// List images, newest first.
+    #[command(after_help = "Example:\n  agentkeep images list --container default")]
+    List(ListImages),
+}
+
+/// `sessions ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sessions {
+    /// List sessions, newest first.
+    #[command(after_help = "Example:\n  agentkeep sessions list --image IMAGE --limit 10")]
+    List(ListSessions),
+    /// Show a conversation.
+    #[command(after_help = "Example:\n  agentkeep sessions show SESSION --last 20")]
+    Show(ShowSession),
+}
+
+/// What all lists have.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ListArgs {
+    /// At most so many [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// Exact times, and texts in full.
+    #[arg(long)]
+    pub(crate) long: bool,
+}
+
+/// `containers list`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListContainers {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+/// `images list`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListImages {
+    /// Only those in exactly this container.
+    #[arg(long, value_name = "ID")]
+    pub(crate) container: Option<String>,
+    /// Only those with exactly this name.
+    #[arg(long, value_name = "N")]
+    pub(crate) name: Option<String>,
+    /// Only those with this tag.
+    #[arg(long, value_name = "T")]
+    pub(crate) tag: Option<String>,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+/// `sessions list`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListSessions {
+    /// Only those in exactly this container.
+    #[arg(long, value_name = "ID")]
+    pub(crate) container: Option<String>,
+    /// Only those of exactly this image.
+    #[arg(long, value_name = "ID")]
+    pub(crate) image: Option<String>,
+    /// Only those with this tag.
+    #[arg(long, value_name = "T")]
+    pub(crate) tag: Option<String>,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+/// `sessions show`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ShowSession {
+    /// The session.
+    pub(crate) id: String,
+    /// Only the last so many messages.
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<u64>,
+    /// Exact times, and texts in full.
+    #[arg(long)]
+    pub(crate) long: bool,
+}
+
+/// `demo`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Demo {
+    /// The folder for the demo's store [default: a new temporary folder]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// `demo-writer`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoWriter {
+    /// The session to add to.
+    pub(crate) session: String,
+    /// How many add at once.
+    pub(crate) writers: u32,
+}

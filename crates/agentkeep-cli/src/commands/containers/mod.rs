@@ -1,0 +1,3 @@
+//! `containers ...`.
+
+pub(super) mod list;

@@ -1,0 +1,3 @@
+//! `images ...`.
+
+pub(super) mod list;

@@ -1,0 +1,36 @@
+//! `import agentx`.
+
+use std::process::ExitCode;
+
+use agentkeep::{Kind, Result, Store};
+
+use crate::args::{Global, ImportAgentx};
+use crate::commands::{Outcome, open, open_existing};
+use crate::import::agentx;
+use crate::output;
+
+/// Takes in an AgentX store.
+pub(crate) async fn run(global: &Global, args: &ImportAgentx) -> Outcome {
+    // First the source: a wrong path should not make a store.
+    let source = agentx::open(&args.path)?;
+    let store = if args.dry_run { open_dry(global).await? } else { open(global).await? };
+    let report = agentx::take(&store, source.as_ref(), &args.path, args.dry_run).await?;
+    store.close().await?;
+    if global.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&report.shown())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The store as it is; an empty one in memory where there is none yet, so that none is made.
+async fn open_dry(global: &Global) -> Result<Store> {
+    match open_existing(global).await {
+        Err(error) if error.kind() == Kind::NotFound => {
+            let global = Global { store: "memory:".to_owned(), ..global.clone() };
+            open(&global).await
+        }
+        other => other,
+    }
+}

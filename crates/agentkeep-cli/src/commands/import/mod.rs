@@ -1,0 +1,3 @@
+//! `import ...`.
+
+pub(super) mod agentx;

@@ -1,0 +1,61 @@
+//! The commands; the folders are the command tree.
+
+mod check;
+mod containers;
+mod demo;
+mod images;
+mod import;
+mod listing;
+mod sessions;
+mod stats;
+
+use std::process::ExitCode;
+
+use agentkeep::{Kind, Result, Store};
+
+use crate::args::{Args, Command, Containers, Global, Images, Import, Sessions};
+
+/// What a command answers: most end with success or an error, `check` also with a verdict.
+pub(crate) type Outcome = Result<ExitCode>;
+
+/// Runs the command that was written.
+pub(crate) async fn run(args: Args) -> Outcome {
+    let global = args.global;
+    match args.command {
+        Command::Import(Import::Agentx(args)) => import::agentx::run(&global, &args).await,
+        Command::Stats => stats::run(&global).await,
+        Command::Check => check::run(&global).await,
+        Command::Containers(Containers::List(args)) => containers::list::run(&global, &args).await,
+        Command::Images(Images::List(args)) => images::list::run(&global, &args).await,
+        Command::Sessions(Sessions::List(args)) => sessions::list::run(&global, &args).await,
+        Command::Sessions(Sessions::Show(args)) => sessions::show::run(&global, &args).await,
+        Command::Demo(args) => demo::run(&global, args).await,
+        Command::DemoWriter(args) => demo::writer::run(&global, &args).await,
+    }
+}
+
+/// The store and namespace that the options name; made when it is not there.
+async fn open(global: &Global) -> Result<Store> {
+    open_url(global, &global.store).await
+}
+
+/// The store, for commands that only read: a mistyped name must not make an empty store, which
+/// would then be found sound.
+async fn open_existing(global: &Global) -> Result<Store> {
+    let url = &global.store;
+    if !url.starts_with("sqlite:") || url.contains("create=") {
+        return open(global).await;
+    }
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let opened = open_url(global, &format!("{url}{separator}create=no")).await;
+    opened.map_err(|error| match error.kind() {
+        Kind::NotFound => error.advice("import something first, or name another with --store"),
+        _ => error,
+    })
+}
+
+async fn open_url(global: &Global, url: &str) -> Result<Store> {
+    // Before the store is opened, and perhaps made: a wrong name should leave nothing behind.
+    agentkeep::schema::Namespace::new(&global.namespace)?;
+    Store::open(url).await?.namespace(&global.namespace)
+}

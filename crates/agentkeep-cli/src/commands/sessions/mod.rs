@@ -1,0 +1,4 @@
+//! `sessions ...`.
+
+pub(super) mod list;
+pub(super) mod show;

@@ -1,0 +1,5 @@
+//! Foreign data: a folder for each origin, and what the imports have in common.
+
+pub(crate) mod agentx;
+pub(crate) mod progress;
+pub(crate) mod report;

@@ -1,0 +1,129 @@
+//! Failures: one line that says what to do, and the right exit code.
+#![allow(clippy::unwrap_used, reason = "a test states what must hold")]
+
+mod support;
+
+use support::{Home, fixture};
+
+#[test]
+fn each_failure_is_one_line_that_helps() {
+    let home = Home::new();
+    home.import(&fixture("agentx.db"));
+    let foreign = home.file("foreign.db");
+    rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE t(x)").unwrap();
+    let text = home.file("notes.txt");
+    std::fs::write(&text, "a text").unwrap();
+    let at = |path: &std::path::Path| format!("sqlite:{}", path.display());
+    let (foreign, below_a_file) = (at(&foreign), at(&text.join("keep.db")));
+    let (text, folder) = (at(&text), at(home.path()));
+    let (long, control) = ("n".repeat(300), "a\u{7}b");
+    for (args, words) in [
+        (vec!["--store", "sqlit:./x.db", "stats"], vec!["sqlit", "sqlite:"]),
+        (vec!["--store", "x.db", "stats"], vec!["scheme", "sqlite:"]),
+        (vec!["--store", "redis://localhost", "stats"], vec!["redis", "sqlite:"]),
+        (vec!["--store", "sqlite:x.db?durable=1", "stats"], vec!["durable", "durability"]),
+        (vec!["--store", &foreign, "stats"], vec!["another program", "foreign.db"]),
+        (vec!["--store", &text, "stats"], vec!["not an agentkeep store", "notes.txt"]),
+        (vec!["--store", &folder, "stats"], vec!["folder"]),
+        (vec!["--store", &below_a_file, "import", "agentx", "FIXTURE"], vec!["notes.txt"]),
+        (
+            vec!["--store", "sqlite:/nowhere/keep.db", "check"],
+            vec!["there is no store", "/nowhere/keep.db"],
+        ),
+        (vec!["--namespace", &long, "stats"], vec!["namespace", "300 bytes", "255"]),
+        (vec!["--namespace", "", "stats"], vec!["namespace", "empty"]),
+        (vec!["--namespace", control, "stats"], vec!["U+0007"]),
+        (vec!["sessions", "show", "nobody"], vec!["no such session", "nobody", "sessions list"]),
+        (vec!["sessions", "show", &long], vec!["300 bytes", "255"]),
+        (vec!["sessions", "show", ""], vec!["empty"]),
+        (vec!["sessions", "show", "a\u{202e}\nb"], vec!["control character"]),
+    ] {
+        let source = fixture("agentx.db");
+        let args: Vec<&str> = args
+            .iter()
+            .map(|arg| if *arg == "FIXTURE" { source.to_str().unwrap() } else { arg })
+            .collect();
+        let said = home.fails(&args);
+        for word in words {
+            assert!(said.contains(word), "{args:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn paths_that_may_not_be_written_are_told() {
+    let home = Home::new();
+    let source = fixture("agentx.db");
+    let source = source.to_str().unwrap();
+    // Nobody, not even root, makes files there.
+    let said =
+        home.fails(&["--store", "sqlite:/proc/agentkeep/keep.db", "import", "agentx", source]);
+    assert!(said.contains("/proc/agentkeep") && said.contains("may read and write"), "{said}");
+}
+
+#[test]
+fn a_newer_format_is_told() {
+    let home = Home::new();
+    home.import(&fixture("agentx.db"));
+    let file = rusqlite::Connection::open(home.store()).unwrap();
+    file.pragma_update(None, "user_version", 99).unwrap();
+    drop(file);
+    let said = home.fails(&["sessions", "list"]);
+    assert!(said.contains("99") && said.contains("newer"), "{said}");
+}
+
+#[test]
+fn damage_is_exit_code_1_and_data() {
+    let home = Home::new();
+    home.import(&fixture("agentx.db"));
+    let file = rusqlite::Connection::open(home.store()).unwrap();
+    let sql = "UPDATE messages SET body = replace(body, 'a', 'b') WHERE seq = 2";
+    assert!(file.execute(sql, []).unwrap() > 0);
+    drop(file);
+    let ran = home.run(&["check"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
+    assert!(ran.stdout.contains("damaged") && ran.stdout.contains("NOT sound"), "{}", ran.stdout);
+    let ran = home.run(&["check", "--json"]);
+    assert_eq!(ran.code, 1);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(!report["damage"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let home = Home::new();
+    for args in [
+        vec!["sesions", "list"],
+        vec!["sessions"],
+        vec!["sessions", "list", "--colour"],
+        vec!["sessions", "list", "--limit", "0"],
+        vec!["sessions", "show"],
+        vec!["import", "agentx"],
+        vec![],
+    ] {
+        let ran = home.run(&args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(!ran.stderr.is_empty(), "{args:?}");
+    }
+    assert!(!home.store().exists());
+}
+
+#[test]
+fn verbose_tells_the_causes() {
+    let home = Home::new();
+    let args = ["--store", "sqlite:%ff", "stats"];
+    assert!(home.fails(&args).contains("not UTF-8"));
+    let ran = home.run(&[&["-v"], args.as_slice()].concat());
+    assert_eq!((ran.code, ran.stderr.lines().count()), (1, 2), "{}", ran.stderr);
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert!(lines[1].starts_with("  because: "));
+}
+
+#[test]
+fn a_failure_leaves_no_store_behind() {
+    let home = Home::new();
+    home.fails(&["stats"]);
+    home.fails(&["sessions", "show", "x"]);
+    home.fails(&["--namespace", "", "import", "agentx", fixture("agentx.db").to_str().unwrap()]);
+    assert_eq!(support::names(home.path()), Vec::<String>::new());
+}
