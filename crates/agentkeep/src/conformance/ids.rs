@@ -109,7 +109,7 @@ async fn hostile_ids_stay_apart(c: Context) -> Outcome {
         same!(pair, Some(i.to_string()), "the second part {id:?}");
         for index in ["by_kind", "by_tag", "turn"] {
             let find = Find::by(&super::THINGS, index)?.equal(crate::schema::Value::text(id));
-            same!(c.find(&find).await?, [id.clone()], "{index} of {id:?}");
+            same!(c.find(&find).await?, vec![id.clone()], "{index} of {id:?}");
         }
         let (entries, _) = c.stream(&ALPHA, id).await?;
         let seen: Vec<_> = entries.iter().map(|e| (e.id.clone(), e.body.to_string())).collect();

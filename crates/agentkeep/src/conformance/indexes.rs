@@ -93,10 +93,10 @@ async fn equality_and_ranges(c: Context) -> Outcome {
     let expected = ranked(&c).await?;
     let group = |i: usize| expected[2 * i..2 * i + 2].to_vec();
     let value = |i: usize| Value::of_json(RANKS[i]);
-    for i in 0..RANKS.len() {
+    for (i, rank) in RANKS.iter().enumerate() {
         for index in ["by_rank", "by_rank_down"] {
             let find = Find::by(&THINGS, index)?.equal(value(i));
-            same!(c.find(&find).await?, group(i), "{index} equal {}", RANKS[i]);
+            same!(c.find(&find).await?, group(i), "{index} equal {rank}");
         }
     }
     let bounds =

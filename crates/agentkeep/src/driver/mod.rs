@@ -99,8 +99,9 @@ pub trait Driver: Reader {
     /// - a record or entry that refers to a blob which is neither there nor put by an earlier
     ///   operation is refused with `NotFound`; references are counted, and a blob is told as
     ///   unreferenced from the time on at which the last one went (or at which it was put);
-    /// - the record of the namespace in `_namespaces` is made by the first commit; deleting it is
-    ///   refused with `Conflict` while the namespace holds anything;
+    /// - the record of the namespace in `_namespaces` is made by the first commit that makes a
+    ///   record, a stream or a blob in it; only commits of the namespace write it; deleting it is
+    ///   refused with `Conflict` while the namespace, at that place of the batch, holds anything;
     /// - the same operation id again answers the first result with `replayed`, for at least 24
     ///   hours and 100,000 operations of a namespace, whatever the preconditions say by now; with
     ///   another [`digest`](Batch::digest) it is an `IdempotencyConflict`.

@@ -20,15 +20,6 @@ pub(super) struct Commit<'a> {
     pub(super) changed_blobs: BTreeSet<Hash>,
     /// True when it made something, so that the namespace must have its record.
     pub(super) made: bool,
-    /// True when it deleted the namespace's record.
-    pub(super) deleted: bool,
-}
-
-/// What a commit did.
-pub(super) struct Applied {
-    pub(super) committed: Committed,
-    /// True when the namespace was deleted: what is left of it can go.
-    pub(super) deleted: bool,
 }
 
 /// Applies the whole batch, or nothing of it.
@@ -37,7 +28,7 @@ pub(super) fn apply(
     names: &mut Names,
     time: i64,
     batch: &Batch,
-) -> Result<Applied> {
+) -> Result<Committed> {
     let mut commit = Commit {
         steps: Steps::new(space, names),
         namespace: &batch.namespace,
@@ -46,7 +37,6 @@ pub(super) fn apply(
         changed_streams: BTreeSet::new(),
         changed_blobs: BTreeSet::new(),
         made: false,
-        deleted: false,
     };
     let (replayed, outcomes) = match commit.run(batch) {
         Ok(answer) => answer,
@@ -55,8 +45,7 @@ pub(super) fn apply(
             return Err(error);
         }
     };
-    let committed = Committed { time, replayed, outcomes };
-    Ok(Applied { committed, deleted: commit.deleted })
+    Ok(Committed { time, replayed, outcomes })
 }
 
 impl Commit<'_> {
@@ -108,7 +97,6 @@ impl Commit<'_> {
 
     fn take_back(&mut self) {
         self.steps.take_back();
-        self.deleted = false;
     }
 
     /// What the batch answers when it is left out, because all appends that allow known entries

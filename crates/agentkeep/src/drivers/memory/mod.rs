@@ -143,11 +143,8 @@ impl Memory {
         let space = Arc::make_mut(&mut home.space);
         let applied = commit::apply(space, &mut state.names, time, batch)?;
         state.time = time;
-        if applied.deleted {
-            home.operations.forget_all();
-        }
-        home.operations.keep(batch, &applied.committed);
-        Ok(applied.committed)
+        home.operations.keep(batch, &applied);
+        Ok(applied)
     }
 }
 

@@ -54,10 +54,6 @@ impl Operations {
             self.known.remove(&old);
         }
     }
-
-    pub(super) fn forget_all(&mut self) {
-        *self = Self::default();
-    }
 }
 
 #[cfg(test)]

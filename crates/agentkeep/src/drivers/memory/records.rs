@@ -64,7 +64,6 @@ impl Commit<'_> {
         if is_name {
             // What made it before in this commit is gone again.
             self.made = false;
-            self.deleted |= existed;
         }
         Ok(Outcome::Deleted { existed })
     }

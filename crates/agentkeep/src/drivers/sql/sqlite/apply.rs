@@ -46,6 +46,10 @@ pub(super) struct Apply<'a> {
     /// Versions that the batch gave; 0 for what it deleted.
     pub(super) versions: Vec<(Key, u64)>,
     pub(super) floor: Option<u64>,
+    /// True when the batch made something, so that the namespace must have its record.
+    pub(super) made: bool,
+    /// True when the batch deleted the namespace's record.
+    pub(super) unnamed: bool,
 }
 
 /// Applies the batch, or leaves the transaction as it was; what it answers is true once the
@@ -121,6 +125,8 @@ impl<'a> Apply<'a> {
             streams: BTreeMap::new(),
             versions: Vec::new(),
             floor: None,
+            made: false,
+            unnamed: false,
         }
     }
 
@@ -130,9 +136,7 @@ impl<'a> Apply<'a> {
         for operation in &batch.operations {
             outcomes.push(self.operation(operation)?);
         }
-        if !batch.operations.is_empty() {
-            self.name_namespace(batch)?;
-        }
+        self.name_namespace()?;
         for ((log, stream), mut row) in std::mem::take(&mut self.streams) {
             if let Some(row) = row.as_mut().filter(|row| row.changed) {
                 row.version += 1;
@@ -250,17 +254,22 @@ impl<'a> Apply<'a> {
     /// have nothing but known ones.
     fn left_out(&mut self, batch: &Batch) -> Outcomes<Option<Vec<Outcome>>> {
         let mut outcomes = vec![Outcome::LeftOut; batch.operations.len()];
-        let mut known = 0;
+        let (mut known, mut new) = (0, 0);
         for (outcome, operation) in outcomes.iter_mut().zip(&batch.operations) {
             let Operation::Append(append) = operation else { continue };
             if append.known == Known::Refuse || append.entries.is_empty() {
                 continue;
             }
-            let Some(numbers) = self.known(append)? else { return Ok(None) };
-            *outcome = Outcome::Appended { numbers };
-            known += 1;
+            // All of them are looked at: a different body is told whatever the others are.
+            match self.known(append)? {
+                Some(numbers) => {
+                    *outcome = Outcome::Appended { numbers };
+                    known += 1;
+                }
+                None => new += 1,
+            }
         }
-        Ok((known > 0).then_some(outcomes))
+        Ok((known > 0 && new == 0).then_some(outcomes))
     }
 
     fn operation(&mut self, operation: &Operation) -> Outcomes<Outcome> {

@@ -26,6 +26,7 @@ impl Apply<'_> {
         if self.blob(hash)?.is_some() {
             return Ok(Outcome::Kept { new: false });
         }
+        self.made = true;
         let (namespace, name) = (self.namespace.as_str(), hash.to_hex());
         let size = signed(blob.bytes().len() as u64);
         let version = signed(self.floor(&BLOBS)? + 1);

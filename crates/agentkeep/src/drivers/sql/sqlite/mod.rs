@@ -146,6 +146,7 @@ impl Driver for Sqlite {
         log: &'static Log,
         stream: Option<&Stream>,
     ) -> Result<Watch> {
+        self.readers.refuse_if_closed().map_err(in_sqlite)?;
         // First the receiver, so that the polling thread finds somebody to serve.
         let watch = self.hub.watch(namespace, log, stream);
         self.poll.ensure(&self.hub, || self.readers.connect()).map_err(in_sqlite)?;

@@ -1,41 +1,53 @@
 //! The record of a namespace.
 
 use super::apply::{Apply, Outcomes};
-use crate::driver::{Batch, Operation, Put, Save};
+use crate::driver::{Put, Save};
 use crate::error::{Error, Kind};
-use crate::json::Json;
+use crate::json::ObjectEditor;
 use crate::schema::{Key, NAMESPACES};
 
 impl Apply<'_> {
-    /// The record of the namespace comes into being with its first commit, and cannot go while
-    /// the namespace holds anything.
-    pub(super) fn name_namespace(&mut self, batch: &Batch) -> Outcomes<()> {
-        let deleted = batch.operations.iter().find_map(|operation| match operation {
-            Operation::Delete(key) if key.table().name == NAMESPACES.name => Some(key),
-            _ => None,
-        });
-        if let Some(key) = deleted {
-            if key.first() != batch.namespace.as_str() {
-                let error = Error::new(Kind::InvalidInput, "it is another namespace");
-                return Err(error
-                    .at(key.to_string())
-                    .advice("delete a namespace in a commit of its own namespace")
-                    .into());
-            }
-            if self.holds_anything()? {
-                let error = Error::new(Kind::Conflict, "the namespace still holds something");
-                let error = error.retryable(false).advice("delete what it holds first");
-                return Err(error.at(key.to_string()).into());
-            }
+    /// The record of the namespace comes into being with the first commit that makes a record, a
+    /// stream or a blob in it.
+    pub(super) fn name_namespace(&mut self) -> Outcomes<()> {
+        if !self.made || (self.cache.is_named(self.namespace) && !self.unnamed) {
             return Ok(());
         }
-        if self.cache.is_named(self.namespace) {
+        let key = Key::new(&NAMESPACES, [self.namespace.as_str()])?;
+        if self.version_now(&key)? == 0 {
+            self.put(&Put::new(key, ObjectEditor::default().finish(), Save::Any)?)?;
+        }
+        Ok(())
+    }
+
+    /// The version of a record as this batch leaves it so far.
+    fn version_now(&mut self, key: &Key) -> Outcomes<u64> {
+        let own = self.versions.iter().rev().find(|(written, _)| written == key);
+        match own {
+            Some((_, version)) => Ok(*version),
+            None => self.version(key),
+        }
+    }
+
+    /// A commit changes one namespace: it may not write the record of another.
+    pub(super) fn only_our_name(&self, key: &Key) -> Outcomes<()> {
+        if key.table().name != NAMESPACES.name || key.first() == self.namespace.as_str() {
             return Ok(());
         }
-        let key = Key::new(&NAMESPACES, [batch.namespace.as_str()])?;
-        if self.version(&key)? == 0 {
-            self.put(&Put::new(key, Json::parse("{}")?, Save::Any)?)?;
+        let error = Error::new(Kind::InvalidInput, "it is the record of another namespace");
+        let error = error.advice("write it in a commit of its own namespace");
+        Err(error.at(key.to_string()).into())
+    }
+
+    /// The record cannot go while the namespace holds anything.
+    pub(super) fn unname(&mut self, key: &Key) -> Outcomes<()> {
+        if self.holds_anything()? {
+            let error = Error::new(Kind::Conflict, "the namespace still holds something");
+            let error =
+                error.retryable(false).advice("delete its records, streams and blobs first");
+            return Err(error.at(key.to_string()).into());
         }
+        (self.made, self.unnamed) = (false, true);
         Ok(())
     }
 

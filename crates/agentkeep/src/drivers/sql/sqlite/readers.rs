@@ -40,9 +40,7 @@ impl Readers {
         read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let _permit = self.permits.acquire().await.map_err(|_| closed())?;
-        if self.closed.load(Ordering::Acquire) {
-            return Err(closed());
-        }
+        self.refuse_if_closed()?;
         let readers = Arc::clone(self);
         blocking(move || {
             let idle = readers.lock().pop();
@@ -54,6 +52,10 @@ impl Readers {
             result
         })
         .await
+    }
+
+    pub(super) fn refuse_if_closed(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

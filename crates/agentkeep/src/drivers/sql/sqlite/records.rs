@@ -27,6 +27,8 @@ impl Apply<'_> {
     }
 
     pub(super) fn put(&mut self, put: &Put) -> Outcomes<Outcome> {
+        self.only_our_name(&put.key)?;
+        self.made = true;
         let old = self.old(&put.key)?;
         let found = old.as_ref().map_or(0, |(version, ..)| *version);
         match put.save {
@@ -120,6 +122,10 @@ impl Apply<'_> {
     }
 
     pub(super) fn delete(&mut self, key: &Key) -> Outcomes<Outcome> {
+        self.only_our_name(key)?;
+        if key.table().name == NAMESPACES.name {
+            self.unname(key)?;
+        }
         let Some((version, refs, body)) = self.old(key)? else {
             return Ok(Outcome::Deleted { existed: false });
         };

@@ -92,6 +92,7 @@ impl Apply<'_> {
     }
 
     pub(super) fn append(&mut self, append: &Append) -> Outcomes<Outcome> {
+        self.made = true;
         self.log(append.log)?;
         let row = match self.stream(append.log, &append.stream)? {
             Some(row) => row,
