@@ -234,7 +234,7 @@ async fn attachments_are_kept_once(store: Store) {
         chat.add(message(id).attach(&file).unwrap()).await.unwrap();
     }
     let stored = chat.get("b").await.unwrap().unwrap();
-    assert_eq!(stored.message.attachments(), [file.clone()]);
+    assert_eq!(stored.message.attachments(), std::slice::from_ref(&file));
     assert_eq!(stored.message.refs(), [file.hash()]);
     assert_eq!(store.attachments().get(&file).await.unwrap(), bytes);
     assert_eq!(store.check().await.unwrap().blobs, 1);
