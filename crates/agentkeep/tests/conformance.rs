@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use agentkeep::Result;
 use agentkeep::conformance::{Fixture, Verdict, cases, run_case};
-use agentkeep::driver::Driver;
+use agentkeep::driver::{Driver, Durability};
 use agentkeep::drivers::memory::Memory;
 use agentkeep::schema::Schema;
 use async_trait::async_trait;
@@ -36,8 +36,14 @@ impl Fixture for OfMemory {
     }
 }
 
-fn fixtures() -> Vec<(&'static str, fn() -> Arc<dyn Fixture>)> {
-    vec![("memory", || Arc::new(OfMemory)), ("sqlite", || Arc::new(sqlite::OfSqlite::new()))]
+/// Makes a driver's fixture.
+type Make = fn() -> Arc<dyn Fixture>;
+
+fn fixtures() -> Vec<(&'static str, Make)> {
+    vec![
+        ("memory", || Arc::new(OfMemory)),
+        ("sqlite", || Arc::new(sqlite::OfSqlite::new(Durability::Process))),
+    ]
 }
 
 fn main() {

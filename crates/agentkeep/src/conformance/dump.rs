@@ -6,8 +6,9 @@ use crate::driver::{Find, Read, Reader, Stretch, Want, Which};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{BLOBS, BY_KEY, Namespace, STREAMS, Schema, Stream};
 
-/// A canonical dump: records with versions, turns and references; streams with their heads and
-/// entries; blobs. Of a driver or of a snapshot. What differs between two equal stores (times, birth tokens) is left out.
+/// A canonical dump of what a driver or a snapshot shows: records with versions, turns and references; streams with their heads and
+/// entries; blobs. What differs between two equal stores (times, birth tokens, versions
+/// of built-in records) is left out.
 ///
 /// # Errors
 /// What the driver says.
@@ -45,7 +46,7 @@ pub async fn dump(reader: &dyn Reader, schema: &Schema, namespace: &Namespace) -
         let head = found.heads.first().and_then(Option::as_ref).map(|head| {
             format!("{}..{} {} entries {} bytes", head.first, head.last, head.count, head.bytes)
         });
-        line(format!("stream {} {name:?} v{} {head:?}", log.name, record.version))?;
+        line(format!("stream {} {name:?} {head:?}", log.name))?;
         for e in found.entries {
             let rewritten = e.rewritten.is_some();
             line(format!(
@@ -61,11 +62,7 @@ pub async fn dump(reader: &dyn Reader, schema: &Schema, namespace: &Namespace) -
         let hash = crate::driver::Hash::from_hex(record.key.first())?;
         let present = reader.blobs(namespace, &[hash], Want::Bytes).await?;
         let whole = present.iter().all(Option::is_some);
-        line(format!(
-            "blob {hash} v{} {size:?} {references:?} {} {whole}",
-            record.version,
-            since.is_some()
-        ))?;
+        line(format!("blob {hash} {size:?} {references:?} {} {whole}", since.is_some()))?;
     }
     Ok(out)
 }

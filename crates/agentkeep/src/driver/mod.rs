@@ -88,7 +88,8 @@ pub trait Driver: Reader {
     ///   of a precondition carries its place ([`Error::expectation`](crate::Error::expectation));
     /// - operations take effect in their order; preconditions see the state before all of them;
     /// - a record's version is 1 more than before; a record made anew after a delete starts above
-    ///   every version that a deleted record of the namespace had;
+    ///   every version that a deleted record of the namespace had (the built-in tables each count
+    ///   for themselves);
     /// - numbers of a stream are dense, in commit order, never given twice, also by many writers
     ///   in many processes; an append with `start` gives that number to its first entry and is
     ///   refused (`Conflict`) when the stream has given it already;

@@ -5,6 +5,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::unnecessary_wraps,
+    clippy::similar_names,
     reason = "a test states what must hold by unwrapping it"
 )]
 

@@ -3,16 +3,23 @@
 //! A failure prints its seed and the shortest sequence found. `PROPTEST_RNG_SEED` runs a seed
 //! again, `PROPTEST_CASES` says how many sequences.
 
-#[path = "../fixtures/sqlite.rs"]
-mod fixtures;
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test states what must hold by unwrapping it"
+)]
+
 mod resolve;
 mod show;
 mod side;
+#[path = "../fixtures/sqlite.rs"]
+mod sqlite;
 mod step;
 
 use std::sync::Arc;
 
 use agentkeep::conformance::{Fixture, SCHEMA};
+use agentkeep::driver::Durability;
 use agentkeep::drivers::memory::Memory;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
@@ -85,5 +92,5 @@ fn sequences(fixture: &dyn Fixture) {
 
 #[test]
 fn sqlite_behaves_as_memory() {
-    sequences(&fixtures::OfSqlite::new());
+    sequences(&sqlite::OfSqlite::new(Durability::None));
 }

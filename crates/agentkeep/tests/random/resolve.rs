@@ -22,13 +22,17 @@ pub(crate) fn space(space: u8) -> Result<Namespace> {
     Namespace::new(&"a%"[..].repeat(usize::from(space) + 1))
 }
 
-pub(crate) fn key(id: &Id) -> Result<Key> {
+/// A key, as seen from the namespace `own`.
+pub(crate) fn key(id: &Id, own: &Namespace) -> Result<Key> {
     let part = |i: u8| ["", "a", "A", "a b", "é"][usize::from(i) % 5];
     match id {
         Id::Thing(i) => Key::new(&THINGS, [["a", "A", "ab", "a b", "é"][usize::from(*i) % 5]]),
         Id::Pair(a, b) => Key::new(&PAIRS, [part(a + 1), part(*b)]),
         Id::Four(a, b) => Key::new(&FOURS, ["a", part(*a), part(*b), ""]),
-        Id::Name(i) => Key::new(&NAMESPACES, [space(*i)?.as_str()]),
+        Id::Name(i) => {
+            let own = u8::try_from(own.as_str().len() / 2 - 1).unwrap_or(0);
+            Key::new(&NAMESPACES, [space((own + i) % 3)?.as_str()])
+        }
     }
 }
 
@@ -54,6 +58,15 @@ pub(crate) fn blob(blob: u8) -> Blob {
 
 pub(crate) fn hashes(blobs: &[u8]) -> Vec<Hash> {
     blobs.iter().map(|&i| blob(i).hash()).collect()
+}
+
+/// Few kinds and tags, so that records share them.
+fn kind(i: usize) -> &'static str {
+    VALUES[[0, 2, 7, 12][i % 4]]
+}
+
+fn tag(i: usize) -> &'static str {
+    VALUES[[7, 12, 13][i % 3]]
 }
 
 fn value(i: usize) -> Value {
@@ -83,7 +96,7 @@ impl Resolver<'_> {
     }
 
     async fn version(&self, id: &Id, back: u64) -> Result<u64> {
-        let found = self.store.get(&self.space, &[key(id)?]).await?;
+        let found = self.store.get(&self.space, &[key(id, &self.space)?]).await?;
         let version = found.into_iter().flatten().next().map_or(0, |record| record.version);
         Ok(version.saturating_sub(back))
     }
@@ -104,16 +117,23 @@ impl Resolver<'_> {
 
     async fn expect(&self, wish: &Wish) -> Result<Expect> {
         Ok(match wish {
-            Wish::Absent(id) => Expect::Absent(key(id)?),
-            Wish::Exists(id) => Expect::Exists(key(id)?),
-            Wish::Version(id, count) => Expect::Version(key(id)?, self.version(id, *count).await?),
+            Wish::Absent(id) => Expect::Absent(key(id, &self.space)?),
+            Wish::Exists(id) => Expect::Exists(key(id, &self.space)?),
+            Wish::Version(id, count) => {
+                Expect::Version(key(id, &self.space)?, self.version(id, *count).await?)
+            }
             Wish::Ends(of, count) => {
                 let last = self.number(*of, *count).await?;
                 Expect::LogEnds(log(of.log), stream(of.stream)?, last)
             }
-            Wish::NoRecord(index, i) => {
-                let index = &THINGS.indexes[usize::from(*index) % THINGS.indexes.len()];
-                Expect::NoRecord(&THINGS, index, value(*i))
+            Wish::NoRecord(i, of) => {
+                let index = &THINGS.indexes[usize::from(*i) % THINGS.indexes.len()];
+                let value = match index.name {
+                    "by_kind" => Value::of_json(kind(*of)),
+                    "by_tag" => Value::of_json(tag(*of)),
+                    _ => value(*of),
+                };
+                Expect::NoRecord(&THINGS, index, value)
             }
             Wish::Blob(i) => Expect::BlobPresent(blob(*i).hash()),
         })
@@ -127,10 +147,10 @@ impl Resolver<'_> {
                     Over::Create => Save::Create,
                     Over::At(back) => Save::At(self.version(id, *back).await?),
                 };
-                let put = Put::new(key(id)?, text(body)?, save)?;
+                let put = Put::new(key(id, &self.space)?, text(body)?, save)?;
                 Operation::Put(Put { refs: hashes(refs), ..put })
             }
-            Act::Delete(id) => Operation::Delete(key(id)?),
+            Act::Delete(id) => Operation::Delete(key(id, &self.space)?),
             Act::Append(of, new, answer, start) => {
                 let start = match start {
                     Some(above) => Some(self.last(*of).await? + above),
@@ -160,8 +180,8 @@ impl Resolver<'_> {
 }
 
 fn text(body: &Body) -> Result<Json> {
-    let tags: Vec<&str> = body.tags.iter().map(|i| VALUES[*i]).collect();
-    let (kind, rank) = (VALUES[body.kind], VALUES[body.rank]);
+    let tags: Vec<&str> = body.tags.iter().map(|i| tag(*i)).collect();
+    let (kind, rank) = (kind(body.kind), VALUES[body.rank]);
     let tags = tags.join(",");
     Json::parse(&format!(r#"{{"tags":[{tags}],"kind":{kind},"deep":{{"rank":{rank}}}}}"#))
 }
@@ -190,22 +210,29 @@ fn index(i: usize) -> (&'static Table, &'static Index) {
 
 pub(crate) fn find(search: &Search) -> Find {
     let (table, index) = index(search.index);
-    let of_turn = index.name == "turn";
-    let text = |i: usize| if of_turn { Value::text(&format!("turn{}", i % 3)) } else { value(i) };
-    let edge = |edge: Edge| match edge {
+    let first = |i: usize| match index.name {
+        "turn" => Value::text(&format!("turn{}", i % 3)),
+        "by_kind" => Value::of_json(kind(i)),
+        "by_tag" => Value::of_json(tag(i)),
+        _ => value(i),
+    };
+    // The first field has values of its own, the second one those of ranks.
+    let at = |place: usize, i: usize| if place == 0 { first(i) } else { value(i) };
+    let edge = |place: usize, edge: Edge| match edge {
         Edge::Open => Bound::Unbounded,
-        Edge::With(i) => Bound::Included(text(i)),
-        Edge::Without(i) => Bound::Excluded(text(i)),
+        Edge::With(i) => Bound::Included(at(place, i)),
+        Edge::Without(i) => Bound::Excluded(at(place, i)),
     };
     let fields = index.fields.len();
     let mut find = Find::new(table, index).limit(search.limit);
     find.reverse = search.reverse;
-    find.equal = search.equal.iter().take(fields).map(|i| text(*i)).collect();
+    find.equal = search.equal.iter().take(fields).map(|i| first(*i)).collect();
     if index.name == "by_tag" && find.equal.is_empty() {
-        find.equal.push(text(12));
+        find.equal.push(first(0));
     }
-    if find.equal.len() < fields {
-        find.range = (edge(search.range.0), edge(search.range.1));
+    let place = find.equal.len();
+    if place < fields {
+        find.range = (edge(place, search.range.0), edge(place, search.range.1));
     }
     find
 }

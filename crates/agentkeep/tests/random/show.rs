@@ -1,52 +1,19 @@
 //! Answers as text, without what two equal stores need not share: times, birth tokens, and the
-//! versions at which records start.
+//! versions of built-in records.
 
 use std::collections::BTreeMap;
 
-use agentkeep::driver::{
-    Batch, Committed, Entries, Entry, Found, FoundBlob, Head, Operation, Outcome, Record,
-};
-use agentkeep::schema::{Key, Namespace};
+use agentkeep::driver::{Committed, Entries, Entry, Found, FoundBlob, Head, Record};
 use agentkeep::{Json, ObjectEditor, Result};
 
-/// Birth tokens and each record's versions by the order in which they were met: equal stores meet
-/// new ones alike.
+/// Birth tokens by the order in which they were met: equal stores meet new ones alike.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
-    births: BTreeMap<u64, usize>,
-    versions: BTreeMap<(Namespace, Key), BTreeMap<u64, usize>>,
-}
+pub(crate) struct Births(BTreeMap<u64, usize>);
 
-impl Names {
+impl Births {
     fn birth(&mut self, birth: u64) -> String {
-        let next = self.births.len();
-        format!("birth {}", self.births.entry(birth).or_insert(next))
-    }
-
-    fn version(&mut self, space: &Namespace, key: &Key, version: u64) -> String {
-        let name = key.table().name;
-        // How often a driver writes the records that it keeps itself is its own affair.
-        if name == "_streams" || name == "_blobs" {
-            return String::new();
-        }
-        // Records of namespaces are alike from everywhere.
-        let space = if name == "_namespaces" { Namespace::default() } else { space.clone() };
-        let versions = self.versions.entry((space, key.clone())).or_default();
-        let next = versions.len();
-        format!("version {}", versions.entry(version).or_insert(next))
-    }
-
-    pub(crate) fn committed(&mut self, batch: &Batch, committed: &Committed) -> String {
-        let outcomes = batch.operations.iter().zip(&committed.outcomes);
-        let outcomes = outcomes.map(|(operation, outcome)| match (operation, outcome) {
-            (Operation::Put(put), Outcome::Put { version }) => {
-                self.version(&batch.namespace, &put.key, *version)
-            }
-            (_, outcome) => format!("{outcome:?}"),
-        });
-        let outcomes: Vec<String> = outcomes.collect();
-        let count = committed.outcomes.len();
-        format!("replayed: {} {count} outcomes: {outcomes:?}", committed.replayed)
+        let next = self.0.len();
+        format!("birth {}", self.0.entry(birth).or_insert(next))
     }
 
     fn head(&mut self, head: &Head) -> String {
@@ -54,7 +21,7 @@ impl Names {
         format!("{} {first}..{last} {count} {bytes}", self.birth(*birth))
     }
 
-    fn record(&mut self, space: &Namespace, record: &Record) -> String {
+    fn record(&mut self, record: &Record) -> String {
         let mut body = ObjectEditor::of(&record.body);
         let shown = match record.key.table().name {
             "_streams" => {
@@ -71,20 +38,22 @@ impl Names {
             _ => record.body.clone(),
         };
         let Record { key, version, turn, refs, .. } = record;
-        let version = self.version(space, key, *version);
-        format!("{key} {version} {turn:?} {refs:?} {shown}")
+        // How often a driver writes the records that it keeps itself is its own affair.
+        let built_in = ["_streams", "_blobs"].contains(&key.table().name);
+        let version = if built_in { 0 } else { *version };
+        format!("{key} v{version} {turn:?} {refs:?} {shown}")
     }
 
-    pub(crate) fn records(&mut self, space: &Namespace, records: &[Option<Record>]) -> String {
+    pub(crate) fn records(&mut self, records: &[Option<Record>]) -> String {
         let show = |record: &Option<Record>| match record {
-            Some(record) => self.record(space, record),
+            Some(record) => self.record(record),
             None => "none".to_owned(),
         };
         records.iter().map(show).collect::<Vec<_>>().join("\n")
     }
 
-    pub(crate) fn found(&mut self, space: &Namespace, found: &Found) -> String {
-        let records: Vec<String> = found.records.iter().map(|r| self.record(space, r)).collect();
+    pub(crate) fn found(&mut self, found: &Found) -> String {
+        let records: Vec<String> = found.records.iter().map(|r| self.record(r)).collect();
         format!("{}\nmore: {}", records.join("\n"), found.next.is_some())
     }
 
@@ -99,6 +68,10 @@ impl Names {
 fn entry(entry: &Entry) -> String {
     let Entry { stream, number, id, body, turn, rewritten, refs, .. } = entry;
     format!("{stream:?} {number} {id:?} {turn:?} {} {refs:?} {body}", rewritten.is_some())
+}
+
+pub(crate) fn committed(committed: &Committed) -> String {
+    format!("replayed: {} {:?}", committed.replayed, committed.outcomes)
 }
 
 pub(crate) fn blobs(blobs: &[Option<FoundBlob>]) -> String {

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use agentkeep::Result;
 use agentkeep::conformance::{ALPHA, BETA, SCHEMA, dump};
-use agentkeep::driver::{Batch, Driver, Find, Operation, Read, Reader, Save, Stretch, Want, Which};
+use agentkeep::driver::{Batch, Driver, Find, Read, Reader, Stretch, Want, Which};
 use agentkeep::schema::{BLOBS, BY_KEY, NAMESPACES, STREAMS, Stream};
-use agentkeep::{Kind, Result};
 
 use crate::resolve::{Resolver, find, hashes, key, read, space};
-use crate::show::{self, Names, answer};
+use crate::show::{self, Births, answer};
 use crate::step::{Search, Source, Step};
 
 pub(crate) struct Side {
     pub(crate) driver: Arc<dyn Driver>,
-    names: Names,
+    births: Births,
     frozen: BTreeMap<u8, Box<dyn Reader>>,
     /// The page to go on with.
     page: Option<(u8, Find)>,
@@ -24,8 +24,8 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(driver: Arc<dyn Driver>) -> Self {
-        let (names, frozen) = (Names::default(), BTreeMap::new());
-        Self { driver, names, frozen, page: None, past: Vec::new() }
+        let (births, frozen) = (Births::default(), BTreeMap::new());
+        Self { driver, births, frozen, page: None, past: Vec::new() }
     }
 
     /// What the step gives here.
@@ -57,32 +57,25 @@ impl Side {
         }
     }
 
-    async fn commit(&mut self, batch: Batch) -> String {
-        let committed = self.driver.commit(batch.clone()).await;
-        if let Err(error) = &committed
-            && error.expectation().is_none()
-            && [Kind::NotFound, Kind::AlreadyExists, Kind::Conflict].contains(&error.kind())
-            && batch.operations.iter().any(may_have_two_faults)
-        {
-            return "refused for one of its faults".to_owned();
-        }
-        answer(&committed, |committed| self.names.committed(&batch, committed))
+    async fn commit(&self, batch: Batch) -> String {
+        let committed = self.driver.commit(batch).await;
+        answer(&committed, show::committed)
     }
 
     async fn look(&mut self, step: &Step) -> Result<String> {
-        let Self { driver, names, frozen, .. } = self;
+        let Self { driver, births, frozen, .. } = self;
         Ok(match step {
             Step::Get(source, ids) => {
-                let keys = ids.iter().map(key).collect::<Result<Vec<_>>>()?;
                 let space = space(source.space)?;
+                let keys = ids.iter().map(|id| key(id, &space)).collect::<Result<Vec<_>>>()?;
                 let found = reader(driver, frozen, *source).get(&space, &keys).await;
-                answer(&found, |found| names.records(&space, found))
+                answer(&found, |found| births.records(found))
             }
             Step::Read(source, reading) => {
                 let read = read(reading)?;
                 let reader = reader(driver, frozen, *source);
                 let found = reader.read(&space(source.space)?, &read).await;
-                answer(&found, |found| names.entries(found))
+                answer(&found, |found| births.entries(found))
             }
             Step::Blobs(source, blobs, bytes) => {
                 let want = if *bytes { Want::Bytes } else { Want::Presence };
@@ -99,7 +92,7 @@ impl Side {
         let mut pages = Vec::new();
         loop {
             let found = reader(&self.driver, &self.frozen, source).find(&space, &find).await;
-            pages.push(answer(&found, |found| self.names.found(&space, found)));
+            pages.push(answer(&found, |found| self.births.found(found)));
             match found.ok().and_then(|found| found.next) {
                 Some(next) if pages.len() < 100 => find.after = Some(next),
                 _ => return Ok(pages.join("\n--\n")),
@@ -110,16 +103,18 @@ impl Side {
     async fn page(&mut self, of: u8, find: Find) -> Result<String> {
         let space = space(of)?;
         let found = self.driver.find(&space, &find).await;
-        let shown = answer(&found, |found| self.names.found(&space, found));
+        let shown = answer(&found, |found| self.births.found(found));
         let next = found.ok().and_then(|found| found.next);
-        self.page = next.map(|next| (of, find.after(Some(next))));
+        if let Some(next) = next {
+            self.page = Some((of, find.after(Some(next))));
+        }
         Ok(shown)
     }
 
     /// Everything there is, now and in the snapshots, as stores that are alike show it.
     pub(crate) async fn whole(&mut self) -> Result<String> {
         let mut text = String::new();
-        let Self { driver, names, frozen, .. } = self;
+        let Self { driver, births, frozen, .. } = self;
         let frozen = frozen.iter().map(|(i, frozen)| (*i, &**frozen));
         for (i, reader) in (0..3).map(|i| (i, &**driver as &dyn Reader)).chain(frozen) {
             let space = space(i)?;
@@ -127,17 +122,17 @@ impl Side {
             for table in SCHEMA.tables.iter().copied().chain(built_in) {
                 let found = reader.find(&space, &Find::new(table, &BY_KEY)).await?;
                 text += &format!("-- {} in {space}\n", table.name);
-                text += &names.found(&space, &found);
+                text += &births.found(&found);
             }
             for log in [&ALPHA, &BETA] {
                 let streams = reader.find(&space, &Find::new(&STREAMS, &BY_KEY)).await?.records;
                 let of =
                     |name: &str| Ok(Stretch { stream: Stream::new(name)?, from: 0, to: u64::MAX });
-                let names_of = streams.iter().filter(|record| record.key.first() == log.name);
-                let stretches = names_of.filter_map(|record| record.key.parts().nth(1)).map(of);
+                let of_log = streams.iter().filter(|record| record.key.first() == log.name);
+                let stretches = of_log.filter_map(|record| record.key.parts().nth(1)).map(of);
                 let which = Which::Stretches(stretches.collect::<Result<_>>()?);
                 let read = Read { log, which, reverse: false, limit: 10_000 };
-                text += &names.entries(&reader.read(&space, &read).await?);
+                text += &births.entries(&reader.read(&space, &read).await?);
             }
         }
         Ok(text)
@@ -154,19 +149,6 @@ impl Side {
 
     pub(crate) fn thaw(&mut self) {
         self.frozen.clear();
-    }
-}
-
-/// No law says which of the faults of one operation counts.
-fn may_have_two_faults(operation: &Operation) -> bool {
-    match operation {
-        Operation::Put(put) => !put.refs.is_empty() && put.save != Save::Any,
-        Operation::Append(append) => {
-            let refers = append.entries.iter().any(|entry| !entry.refs.is_empty());
-            let named = append.entries.iter().any(|entry| entry.id.is_some());
-            usize::from(refers) + usize::from(named) + usize::from(append.start.is_some()) > 1
-        }
-        _ => false,
     }
 }
 

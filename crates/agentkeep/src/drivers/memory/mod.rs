@@ -76,7 +76,7 @@ impl Memory {
             epoch: 1,
             format: schema.version,
         };
-        let names = Names { rows: Arc::new(Rows::new(&NAMESPACES)), floor: 0 };
+        let names = Names { rows: Arc::new(Rows::new(&NAMESPACES)) };
         let state = State { namespaces: BTreeMap::new(), names, time: 0 };
         Self {
             schema,

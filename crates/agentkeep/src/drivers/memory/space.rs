@@ -25,7 +25,7 @@ pub(super) struct Space {
     pub(super) turns: Arc<Turns>,
     pub(super) blobs: Arc<BTreeMap<Hash, BlobState>>,
     /// The largest version that a deleted record had.
-    pub(super) floor: u64,
+    pub(super) floors: [u64; 4],
 }
 
 /// A stream with its entries.
@@ -50,8 +50,6 @@ pub(super) struct BlobState {
 #[derive(Debug)]
 pub(super) struct Names {
     pub(super) rows: Arc<Rows>,
-    /// The largest version that a deleted record had.
-    pub(super) floor: u64,
 }
 
 impl Space {
@@ -63,7 +61,7 @@ impl Space {
             streams: Arc::default(),
             turns: Arc::default(),
             blobs: Arc::default(),
-            floor: 0,
+            floors: [0; 4],
         }
     }
 

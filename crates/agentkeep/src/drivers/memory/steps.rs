@@ -7,7 +7,7 @@ use super::space::{BlobState, Names, Space, StreamKey, StreamState};
 use super::table::{Rows, Stored};
 use crate::driver::{Entry, Hash, Head};
 use crate::error::Result;
-use crate::schema::{Key, NAMESPACES, Table};
+use crate::schema::{BLOBS, Key, NAMESPACES, STREAMS, Table};
 
 /// A namespace being changed.
 pub(super) struct Steps<'a> {
@@ -19,8 +19,7 @@ pub(super) struct Steps<'a> {
 /// How to take one step back.
 enum Undo {
     Record(Key, Option<Arc<Stored>>),
-    Floor(u64),
-    NamesFloor(u64),
+    Floor(usize, u64),
     Blob(Hash, Option<BlobState>),
     Made(StreamKey),
     Dropped(StreamKey, Arc<StreamState>),
@@ -49,17 +48,13 @@ impl<'a> Steps<'a> {
 
     /// The largest version that a deleted record had.
     pub(super) fn floor(&self, table: &Table) -> u64 {
-        if is_names(table) { self.names.floor } else { self.space.floor }
+        self.space.floors[floor_of(table)]
     }
 
     pub(super) fn raise_floor(&mut self, table: &Table, version: u64) {
-        if is_names(table) {
-            self.undo.push(Undo::NamesFloor(self.names.floor));
-            self.names.floor = self.names.floor.max(version);
-        } else {
-            self.undo.push(Undo::Floor(self.space.floor));
-            self.space.floor = self.space.floor.max(version);
-        }
+        let floor = &mut self.space.floors[floor_of(table)];
+        self.undo.push(Undo::Floor(floor_of(table), *floor));
+        *floor = (*floor).max(version);
     }
 
     /// Writes a record; `None` takes it away.
@@ -164,8 +159,7 @@ impl<'a> Steps<'a> {
     fn take_one_back(&mut self, step: Undo) {
         match step {
             Undo::Record(key, old) => drop(self.swap_record(&key, old)),
-            Undo::Floor(floor) => self.space.floor = floor,
-            Undo::NamesFloor(floor) => self.names.floor = floor,
+            Undo::Floor(which, floor) => self.space.floors[which] = floor,
             Undo::Blob(hash, old) => drop(self.swap_blob(hash, old)),
             Undo::Made(key) => drop(Arc::make_mut(&mut self.space.streams).remove(&key)),
             Undo::Dropped(key, stream) => {
@@ -224,4 +218,12 @@ fn forget_id(stream: &mut StreamState, entry: &Entry) {
 
 fn is_names(table: &Table) -> bool {
     table.name == NAMESPACES.name
+}
+
+/// Which of a space's floors counts for a table: each built-in one has its own.
+fn floor_of(table: &Table) -> usize {
+    [STREAMS.name, BLOBS.name, NAMESPACES.name]
+        .iter()
+        .position(|name| *name == table.name)
+        .map_or(0, |i| i + 1)
 }

@@ -168,7 +168,7 @@ fn dump(memory: &Memory) -> String {
     let mut out = format!("{:?}\n", state.names);
     for (namespace, home) in &state.namespaces {
         let space = &home.space;
-        writeln!(out, "{namespace:?} floor {} {:?}", space.floor, home.operations).unwrap();
+        writeln!(out, "{namespace:?} floors {:?} {:?}", space.floors, home.operations).unwrap();
         writeln!(out, "{:?}\n{:?}\n{:?}", space.tables, space.turns, space.blobs).unwrap();
         for (key, state) in space.streams.iter() {
             let mut ids: Vec<_> = state.ids.iter().collect();

@@ -104,9 +104,10 @@ async fn a_namespace_goes_when_it_is_empty_and_leaves_nothing() {
     memory.commit(delete.clone()).await.unwrap();
     assert_eq!(version(&memory, &name_of("n")).await, 0);
     assert!(memory.commit(delete).await.unwrap().replayed);
-    // The older operation id went with the namespace, the versions did not.
-    let again = memory.commit(under("1", vec![put(thing("y"), "{}")])).await.unwrap();
-    assert!(!again.replayed);
+    // Neither the older operation id nor the versions went with the namespace.
+    let before = under("1", vec![put(thing("x"), "{}")]);
+    assert!(memory.commit(before).await.unwrap().replayed);
+    commit(&memory, [put(thing("y"), "{}")]).await.unwrap();
     assert!(version(&memory, &thing("y")).await > old);
     assert_eq!(version(&memory, &name_of("n")).await, 2);
     sound(&memory).await;

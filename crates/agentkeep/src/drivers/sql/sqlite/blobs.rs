@@ -64,7 +64,7 @@ impl Apply<'_> {
         refs: &[Hash],
         place: &dyn std::fmt::Display,
     ) -> Outcomes<Vec<Hash>> {
-        let distinct: BTreeSet<Hash> = refs.iter().copied().collect();
+        let distinct = distinct(refs);
         for hash in &distinct {
             let sql = "UPDATE _blobs SET reference_count = reference_count + 1, \
                        unreferenced_since = NULL, version = version + 1 \
@@ -76,7 +76,7 @@ impl Apply<'_> {
                 return Err(error.advice("keep the blob before, or in the same commit").into());
             }
         }
-        Ok(distinct.into_iter().collect())
+        Ok(distinct)
     }
 
     pub(super) fn release(&mut self, hash: Hash) -> Outcomes<()> {
@@ -87,4 +87,9 @@ impl Apply<'_> {
         self.connection.prepare_cached(sql)?.execute(row)?;
         Ok(())
     }
+}
+
+/// Each blob once, in order: what a row says that it refers to.
+pub(super) fn distinct(refs: &[Hash]) -> Vec<Hash> {
+    refs.iter().copied().collect::<BTreeSet<Hash>>().into_iter().collect()
 }

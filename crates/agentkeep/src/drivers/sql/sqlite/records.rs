@@ -141,21 +141,25 @@ impl Apply<'_> {
         Ok(Outcome::Deleted { existed: true })
     }
 
-    /// The row of the scope in `_floors`: `_namespaces` has one of its own.
-    fn scope(&self, table: &Table) -> &str {
-        if table.name == NAMESPACES.name { "" } else { self.namespace.as_str() }
+    /// The row of the scope in `_floors`: each namespace has one for its records, and one for each
+    /// built-in table. No id holds the separator.
+    fn scope(&self, table: &Table) -> String {
+        match table.name {
+            name if name.starts_with('_') => format!("{}\u{1f}{name}", self.namespace),
+            _ => self.namespace.to_string(),
+        }
     }
 
-    /// The largest version that a deleted record of the namespace had.
+    /// The largest version that a deleted record of the scope had.
     pub(super) fn floor(&mut self, table: &Table) -> Outcomes<u64> {
-        if let (Some(floor), true) = (self.floor, table.name != NAMESPACES.name) {
+        if let (Some(floor), false) = (self.floor, table.name.starts_with('_')) {
             return Ok(floor);
         }
         let sql = "SELECT floor FROM _floors WHERE namespace = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
         let found = statement.query_row([self.scope(table)], |row| row.get::<_, i64>(0));
         let floor = found.optional()?.unwrap_or(0).cast_unsigned();
-        if table.name != NAMESPACES.name {
+        if !table.name.starts_with('_') {
             self.floor = Some(floor);
         }
         Ok(floor)
@@ -169,7 +173,7 @@ impl Apply<'_> {
                    ON CONFLICT(namespace) DO UPDATE SET floor = excluded.floor";
         let mut statement = self.connection.prepare_cached(sql)?;
         statement.execute(params![self.scope(table), signed(version)])?;
-        if table.name != NAMESPACES.name {
+        if !table.name.starts_with('_') {
             self.floor = Some(version);
         }
         Ok(())

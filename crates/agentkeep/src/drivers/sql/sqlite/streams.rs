@@ -3,6 +3,7 @@
 use rusqlite::params;
 
 use super::apply::{Apply, Outcomes, Stop, refuse};
+use super::blobs::distinct;
 use super::cache::StreamRow;
 use super::rows::{self, damaged, refs_text, signed};
 use super::statements::HEAD;
@@ -103,6 +104,9 @@ impl Apply<'_> {
             let message = format!("the stream has given the number {first} already");
             return refuse(Kind::Conflict, &message, &append.stream);
         }
+        if append.entries.is_empty() {
+            return Ok(Outcome::Appended { numbers: Vec::new() });
+        }
         let mut numbers = Vec::with_capacity(append.entries.len());
         let mut bytes = 0;
         for (new, number) in append.entries.iter().zip(first..) {
@@ -126,7 +130,7 @@ impl Apply<'_> {
     }
 
     fn insert(&mut self, append: &Append, no: i64, new: &NewEntry, number: u64) -> Outcomes<()> {
-        let refs = refs_text(&self.refer(&new.refs, &append.stream)?);
+        let refs = refs_text(&distinct(&new.refs));
         let (id, body) = (new.id.as_ref().map(EntryId::as_str), new.body.as_str());
         let sum =
             rows::entry_sum(no, number, id, body, self.time, self.turn, None, refs.as_deref());
@@ -134,7 +138,7 @@ impl Apply<'_> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let row = params![no, signed(number), id, body, self.time, self.turn, refs, sum];
         match statement.execute(row) {
-            Ok(_) => Ok(()),
+            Ok(_) => self.refer(&new.refs, &append.stream).map(|_| ()),
             Err(error)
                 if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
             {
