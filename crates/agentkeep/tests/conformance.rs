@@ -2,15 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test states what must hold by unwrapping it")]
 
+#[path = "fixtures/sqlite.rs"]
+mod sqlite;
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use agentkeep::Result;
 use agentkeep::conformance::{Fixture, Verdict, cases, run_case};
 use agentkeep::driver::{Driver, Durability};
 use agentkeep::drivers::memory::Memory;
-use agentkeep::drivers::sql::sqlite::{Options, Sqlite};
 use agentkeep::schema::Schema;
 use async_trait::async_trait;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -35,51 +36,13 @@ impl Fixture for OfMemory {
     }
 }
 
-/// Each store in a folder of its own.
-struct OfSqlite {
-    folder: tempfile::TempDir,
-    last: Mutex<(u32, PathBuf)>,
-}
+/// Makes a driver's fixture.
+type Make = fn() -> Arc<dyn Fixture>;
 
-impl OfSqlite {
-    async fn at(&self, schema: &'static Schema, path: PathBuf) -> Result<Arc<dyn Driver>> {
-        // What a power cut leaves is tested by other means; here it would only cost time.
-        let options = Options { durability: Durability::Process, ..Options::default() };
-        Ok(Arc::new(Sqlite::open(schema, &path, options).await?))
-    }
-}
-
-#[async_trait]
-impl Fixture for OfSqlite {
-    fn name(&self) -> &'static str {
-        "sqlite"
-    }
-
-    async fn open(&self, schema: &'static Schema) -> Result<Arc<dyn Driver>> {
-        let path = {
-            let mut last = self.last.lock().unwrap();
-            last.0 += 1;
-            last.1 = self.folder.path().join(format!("{}.db", last.0));
-            last.1.clone()
-        };
-        self.at(schema, path).await
-    }
-
-    async fn reopen(&self, schema: &'static Schema) -> Result<Option<Arc<dyn Driver>>> {
-        let path = self.last.lock().unwrap().1.clone();
-        self.at(schema, path).await.map(Some)
-    }
-}
-
-type Named = (&'static str, fn() -> Arc<dyn Fixture>);
-
-fn fixtures() -> Vec<Named> {
+fn fixtures() -> Vec<(&'static str, Make)> {
     vec![
         ("memory", || Arc::new(OfMemory)),
-        ("sqlite", || {
-            let folder = tempfile::tempdir().unwrap();
-            Arc::new(OfSqlite { folder, last: Mutex::default() })
-        }),
+        ("sqlite", || Arc::new(sqlite::OfSqlite::new(Durability::Process))),
     ]
 }
 

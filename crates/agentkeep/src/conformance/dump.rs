@@ -2,17 +2,17 @@
 
 use std::fmt::Write as _;
 
-use crate::driver::{Driver, Find, Read, Stretch, Want, Which};
+use crate::driver::{Find, Read, Reader, Stretch, Want, Which};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{BLOBS, BY_KEY, Namespace, STREAMS, Schema, Stream};
 
-/// A canonical dump: records with versions, turns and references; streams with their heads and
+/// A canonical dump of what a driver or a snapshot shows: records with versions, turns and references; streams with their heads and
 /// entries; blobs. What differs between two equal stores (times, birth tokens, versions
 /// of built-in records) is left out.
 ///
 /// # Errors
 /// What the driver says.
-pub async fn dump(driver: &dyn Driver, schema: &Schema, namespace: &Namespace) -> Result<String> {
+pub async fn dump(reader: &dyn Reader, schema: &Schema, namespace: &Namespace) -> Result<String> {
     let mut out = String::new();
     let mut line = |text: String| {
         writeln!(out, "{text}").map_err(|error| {
@@ -22,7 +22,7 @@ pub async fn dump(driver: &dyn Driver, schema: &Schema, namespace: &Namespace) -
     for table in schema.tables {
         let mut find = Find::new(table, &BY_KEY);
         loop {
-            let found = driver.find(namespace, &find).await?;
+            let found = reader.find(namespace, &find).await?;
             for r in found.records {
                 line(format!("{} v{} {:?} {:?} {}", r.key, r.version, r.turn, r.refs, r.body))?;
             }
@@ -32,7 +32,7 @@ pub async fn dump(driver: &dyn Driver, schema: &Schema, namespace: &Namespace) -
             }
         }
     }
-    let streams = driver.find(namespace, &Find::new(&STREAMS, &BY_KEY)).await?;
+    let streams = reader.find(namespace, &Find::new(&STREAMS, &BY_KEY)).await?;
     for record in streams.records {
         let parts: Vec<&str> = record.key.parts().collect();
         let (Some(log), Some(name)) = (parts.first().and_then(|l| schema.log(l)), parts.get(1))
@@ -42,7 +42,7 @@ pub async fn dump(driver: &dyn Driver, schema: &Schema, namespace: &Namespace) -
         let stretch = Stretch { stream: Stream::new(name)?, from: 1, to: u64::MAX };
         let read =
             Read { log, which: Which::Stretches(vec![stretch]), reverse: false, limit: 10_000 };
-        let found = driver.read(namespace, &read).await?;
+        let found = reader.read(namespace, &read).await?;
         let head = found.heads.first().and_then(Option::as_ref).map(|head| {
             format!("{}..{} {} entries {} bytes", head.first, head.last, head.count, head.bytes)
         });
@@ -55,12 +55,12 @@ pub async fn dump(driver: &dyn Driver, schema: &Schema, namespace: &Namespace) -
             ))?;
         }
     }
-    let blobs = driver.find(namespace, &Find::new(&BLOBS, &BY_KEY)).await?;
+    let blobs = reader.find(namespace, &Find::new(&BLOBS, &BY_KEY)).await?;
     for record in blobs.records {
         let [size, references, since] =
             record.body.raw_members(["size", "references", "unreferencedSince"]);
         let hash = crate::driver::Hash::from_hex(record.key.first())?;
-        let present = driver.blobs(namespace, &[hash], Want::Bytes).await?;
+        let present = reader.blobs(namespace, &[hash], Want::Bytes).await?;
         let whole = present.iter().all(Option::is_some);
         line(format!("blob {hash} {size:?} {references:?} {} {whole}", since.is_some()))?;
     }
