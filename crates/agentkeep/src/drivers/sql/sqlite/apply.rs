@@ -52,16 +52,16 @@ pub(super) struct Apply<'a> {
     pub(super) unnamed: bool,
 }
 
-/// Applies the batch, or leaves the transaction as it was; what it answers is true once the
-/// transaction has been committed.
+/// Applies the batch, whose digest is given when it has an operation id, or leaves the transaction
+/// as it was; what it answers is true once the transaction has been committed.
 pub(super) fn batch(
     connection: &Connection,
     sql: &Sql,
     cache: &mut Cache,
     batch: &Batch,
+    digest: Option<[u8; 32]>,
     time: i64,
 ) -> Outcomes<Committed> {
-    let digest = batch.operation.as_ref().map(|_| batch.digest());
     if let (Some(operation), Some(digest)) = (&batch.operation, digest)
         && let Some(known) =
             super::operations::known(connection, &batch.namespace, operation, &digest)?
