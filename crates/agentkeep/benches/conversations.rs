@@ -23,10 +23,12 @@ use tokio::runtime::Runtime;
 
 const ROUNDS: usize = 9;
 
+type Bench = (&'static str, fn(&Runtime));
+
 fn main() {
     let wanted: Option<String> = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let benches: [(&str, fn(&Runtime)); 7] = [
+    let benches: [Bench; 7] = [
         ("one_writer_power", |rt| one_writer(rt, "power")),
         ("one_writer_process", |rt| one_writer(rt, "process")),
         ("sixty_four_writers", sixty_four),

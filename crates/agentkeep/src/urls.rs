@@ -28,6 +28,10 @@ const LATER: [&str; 6] = ["file", "postgres", "postgresql", "mysql", "redis", "m
 /// # Errors
 /// `InvalidInput` for an unknown scheme or option, `Unsupported` for a driver that is not compiled
 /// in, and what the driver says.
+#[cfg_attr(
+    not(feature = "sqlite"),
+    allow(clippy::unused_async, reason = "the drivers of other builds need it")
+)]
 pub async fn open(url: &str) -> Result<Arc<dyn Driver>> {
     let parts = Parts::of(url)?;
     match parts.scheme {
@@ -139,6 +143,7 @@ fn decoded(text: &str) -> Result<String> {
     })
 }
 
+#[cfg(feature = "sqlite")]
 fn yes_or_no(name: &str, value: &str) -> Result<bool> {
     match value {
         "yes" | "" => Ok(true),
@@ -148,6 +153,7 @@ fn yes_or_no(name: &str, value: &str) -> Result<bool> {
     }
 }
 
+#[cfg(feature = "sqlite")]
 fn number(name: &str, value: &str, most: usize) -> Result<usize> {
     match value.parse() {
         Ok(number) if (1..=most).contains(&number) => Ok(number),

@@ -1,5 +1,11 @@
 //! The four rules of the layout, kept by reading the imports.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test states what must hold by unwrapping it"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -71,7 +71,9 @@ impl Fixture for OfSqlite {
     }
 }
 
-fn fixtures() -> Vec<(&'static str, fn() -> Arc<dyn Fixture>)> {
+type Named = (&'static str, fn() -> Arc<dyn Fixture>);
+
+fn fixtures() -> Vec<Named> {
     vec![
         ("memory", || Arc::new(OfMemory)),
         ("sqlite", || {

@@ -408,7 +408,7 @@ async fn whole(driver: &dyn Driver, words: &Words<'_>) -> String {
         out.push_str(&dump(driver, &SCHEMA, &namespace).await.unwrap());
         for table in [&STREAMS, &BLOBS] {
             let found = driver.find(&namespace, &Find::new(table, &BY_KEY)).await.unwrap();
-            out.push_str(&format!("{} {}\n", table.name, found.records.len()));
+            out.extend([table.name, " ", &found.records.len().to_string(), "\n"]);
         }
     }
     out
@@ -440,7 +440,7 @@ fn run(open: impl Fn(&std::path::Path) -> Arc<dyn Driver>) {
     let result = TestRunner::new(config).run(&vec(step(), STEPS), |steps| {
         let round = rounds.get();
         rounds.set(round + 1);
-        if round % 25 == 0 {
+        if round.is_multiple_of(25) {
             if let Some(old) = store.borrow_mut().take() {
                 let report = runtime.block_on(old.check()).unwrap();
                 prop_assert!(report.is_sound(), "{:?}", report);

@@ -1,5 +1,11 @@
 //! Conversations on every driver.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test states what must hold by unwrapping it"
+)]
+
 mod deleting;
 mod forks;
 mod lists;

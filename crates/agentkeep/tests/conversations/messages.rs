@@ -28,7 +28,7 @@ async fn messages_come_back_in_order_and_text_for_text(store: Store) {
         r#"{"id":"b","subtype":"tool-call","toolCall":{"id":"q","name":"検索","input":{"$gt":""}}}"#,
         r#"{"id":"c","subtype":"own kind","content":[{"type":"text","text":"t"}]}"#,
         r#"{"subtype":"user","content":null}"#,
-        r#"{}"#,
+        "{}",
     ];
     let chat = store.messages("s");
     for text in texts {
@@ -234,7 +234,7 @@ async fn attachments_are_kept_once(store: Store) {
         chat.add(message(id).attach(&file).unwrap()).await.unwrap();
     }
     let stored = chat.get("b").await.unwrap().unwrap();
-    assert_eq!(stored.message.attachments(), [file.clone()]);
+    assert_eq!(stored.message.attachments(), std::slice::from_ref(&file));
     assert_eq!(stored.message.refs(), [file.hash()]);
     assert_eq!(store.attachments().get(&file).await.unwrap(), bytes);
     assert_eq!(store.check().await.unwrap().blobs, 1);
@@ -285,14 +285,14 @@ async fn concurrent_pops_and_adds_agree(store: Store) {
     });
     let popper = store.clone();
     let popping = tokio::spawn(async move {
-        let mut popped = Vec::new();
+        let mut taken = Vec::new();
         for _ in 0..30 {
             match popper.messages("s").pop().await {
-                Ok(message) => popped.extend(message.map(|m| m.message.id().unwrap().to_owned())),
+                Ok(message) => taken.extend(message.map(|m| m.message.id().unwrap().to_owned())),
                 Err(error) => assert_eq!(error.kind(), Kind::Conflict, "{error:?}"),
             }
         }
-        popped
+        taken
     });
     adding.await.unwrap();
     let mut seen = popping.await.unwrap();

@@ -133,7 +133,7 @@ async fn write_until_killed(store: &Store, session: &str) {
                 for i in 0_u64.. {
                     let id = format!("{task}-{i}");
                     say(&format!("TRY {id}"));
-                    if i % 3 == 0 {
+                    if i.is_multiple_of(3) {
                         pair(&store, &session, &id).await;
                     } else {
                         let message = numbered(&id, &text_of(&id));

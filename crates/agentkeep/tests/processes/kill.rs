@@ -83,7 +83,7 @@ async fn write_and_kill(folder: &std::path::Path, kill: u64, random: &mut Random
     let Running { mut process, input, mut lines } = start("write", &path, &session, "");
     let mut ledger = Ledger::default();
     // Some kills come at the first writes, some later.
-    for _ in 0..=random.below(if kill % 2 == 0 { 20 } else { 300 }) {
+    for _ in 0..=random.below(if kill.is_multiple_of(2) { 20 } else { 300 }) {
         ledger.note(&lines.next().unwrap().unwrap());
     }
     // Between two lines there is time for a few file operations: spread over it.
@@ -123,7 +123,7 @@ async fn verify(folder: &std::path::Path, kill: u64, ledger: &Ledger) -> u64 {
     for id in seen.keys().filter(|id| !id.ends_with("-second")) {
         let i: u64 = id.split('-').nth(1).unwrap().parse().unwrap();
         let second = seen.get(format!("{id}-second").as_str());
-        let expected = (i % 3 == 0).then(|| seen[id] + 1);
+        let expected = i.is_multiple_of(3).then(|| seen[id] + 1);
         assert_eq!(second.copied(), expected, "kill {kill}: half of {id}");
     }
     let report = store.check().await.unwrap();

@@ -5,6 +5,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::unnecessary_wraps,
+    clippy::similar_names,
     reason = "a test states what must hold by unwrapping it"
 )]
 
@@ -17,12 +19,14 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// What a test answers: anything that goes wrong fails it.
 pub(crate) type Outcome = Result<(), Failed>;
 
+type Named = (&'static str, fn() -> Outcome);
+
 fn main() {
     if let Ok(role) = std::env::var(child::ROLE) {
         child::run(&role);
         return;
     }
-    let tests: [(&str, fn() -> Outcome); 5] = [
+    let tests: [Named; 5] = [
         ("sqlite::four_processes_of_four_tasks_share_a_stream_and_a_record", contention::sharing),
         ("sqlite::a_parent_and_a_child_never_both_win", contention::parent_and_child),
         ("sqlite::sixteen_processes_open_a_fresh_store", contention::opening),

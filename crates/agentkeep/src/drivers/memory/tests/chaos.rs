@@ -120,8 +120,8 @@ impl Dice {
 struct Past {
     /// The records that were there, with their versions and, for streams, births.
     records: HashMap<Key, (u64, Option<Json>)>,
-    /// The largest version of a record that is gone.
-    floor: u64,
+    /// The largest version of a record of each table that is gone.
+    floors: HashMap<&'static str, u64>,
     /// The last number of each stream, by its birth.
     lasts: HashMap<Json, i64>,
     time: i64,
@@ -140,7 +140,8 @@ impl Past {
                 {
                     assert!(record.version >= *before, "{record:?}");
                 } else {
-                    assert!(record.version > self.floor, "{record:?}");
+                    let floor = self.floors.get(table.name).copied().unwrap_or(0);
+                    assert!(record.version > floor, "{record:?}");
                 }
                 if let Some(birth) = birth.clone() {
                     let last = record.body.member("last").unwrap().to_i64().unwrap();
@@ -153,7 +154,10 @@ impl Past {
             match self.records.get(&key) {
                 Some((new, now)) if *now != birth => assert!(*new > version, "{key:?}"),
                 Some(_) => {}
-                None => self.floor = self.floor.max(version),
+                None => {
+                    let floor = self.floors.entry(key.table().name).or_default();
+                    *floor = version.max(*floor);
+                }
             }
         }
     }
