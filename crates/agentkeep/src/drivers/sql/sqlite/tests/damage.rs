@@ -79,13 +79,13 @@ async fn a_changed_head_is_never_read() {
         "version = 9",
         "last = 'x'",
     ] {
-        let (_home, store) = damaged_by(&format!("UPDATE _streams SET {change}")).await;
+        let (home, store) = damaged_by(&format!("UPDATE _streams SET {change}")).await;
         let error = refused(ids(&store, "s")).await;
         assert_eq!(error.kind(), Kind::Corrupt, "{change}: {error}");
         let report = store.check().await.unwrap();
         assert!(!report.is_sound(), "{change}: {report:?}");
         // Writing on top of it would hide it.
-        let other = Sqlite::open(&SCHEMA, &_home.path(), Options::default()).await.unwrap();
+        let other = Sqlite::open(&SCHEMA, &home.path(), Options::default()).await.unwrap();
         let error = refused(other.commit(batch([append("4")]))).await;
         assert_eq!(error.kind(), Kind::Corrupt, "{change}: {error}");
     }
