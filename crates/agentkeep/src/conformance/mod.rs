@@ -14,8 +14,10 @@ mod indexes;
 mod lifecycle;
 mod logs;
 mod namespaces;
+mod operations;
 mod records;
 mod schema;
+mod streams;
 mod support;
 
 use std::fmt;
@@ -98,8 +100,10 @@ pub fn cases() -> Vec<&'static Case> {
         records::CASES,
         indexes::CASES,
         logs::CASES,
+        streams::CASES,
         blobs::CASES,
         commits::CASES,
+        operations::CASES,
         bodies::CASES,
         ids::CASES,
         namespaces::CASES,

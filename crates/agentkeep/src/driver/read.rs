@@ -166,6 +166,11 @@ impl Find {
                 Err(Error::new(Kind::InvalidInput, "the continuation belongs to another query")
                     .advice("continue with the same filter and order, or start again"))
             }
+            // A token comes from outside, and anybody can compute a fingerprint.
+            Some(after) if !after.fits(self) => {
+                Err(Error::new(Kind::InvalidInput, "the continuation is damaged")
+                    .advice("pass on what the page before gave, or start again"))
+            }
             _ => Ok(()),
         }
     }
@@ -210,6 +215,13 @@ impl Continuation {
     /// The encoded key of the last record.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// True when it names a place in the query's index.
+    fn fits(&self, find: &Find) -> bool {
+        self.values.len() == find.index.fields.len()
+            && find.equal.iter().zip(&self.values).all(|(equal, value)| equal == value)
+            && Key::decode(find.table, &self.key).is_ok()
     }
 
     /// As text for callers.

@@ -1,6 +1,7 @@
 //! One of the two stores that go side by side.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use agentkeep::Result;
@@ -121,7 +122,7 @@ impl Side {
             let built_in = [&STREAMS, &BLOBS, &NAMESPACES];
             for table in SCHEMA.tables.iter().copied().chain(built_in) {
                 let found = reader.find(&space, &Find::new(table, &BY_KEY)).await?;
-                text += &format!("-- {} in {space}\n", table.name);
+                let _ = writeln!(text, "-- {} in {space}", table.name);
                 text += &births.found(&found);
             }
             for log in [&ALPHA, &BETA] {

@@ -52,16 +52,16 @@ pub(super) struct Apply<'a> {
     pub(super) unnamed: bool,
 }
 
-/// Applies the batch, or leaves the transaction as it was; what it answers is true once the
-/// transaction has been committed.
+/// Applies the batch, whose digest is given when it has an operation id, or leaves the transaction
+/// as it was; what it answers is true once the transaction has been committed.
 pub(super) fn batch(
     connection: &Connection,
     sql: &Sql,
     cache: &mut Cache,
     batch: &Batch,
+    digest: Option<[u8; 32]>,
     time: i64,
 ) -> Outcomes<Committed> {
-    let digest = batch.operation.as_ref().map(|_| batch.digest());
     if let (Some(operation), Some(digest)) = (&batch.operation, digest)
         && let Some(known) =
             super::operations::known(connection, &batch.namespace, operation, &digest)?
@@ -82,17 +82,20 @@ pub(super) fn batch(
             Err(stop) => apply.left_out_instead(batch, stop),
         };
     }
-    if let Some(outcomes) = apply.left_out(batch)? {
-        return Ok(Committed { time, replayed: true, outcomes });
-    }
-    run(connection, "SAVEPOINT batch")?;
-    let done = apply.all(batch).and_then(|outcomes| {
-        let committed = Committed { time, replayed: false, outcomes };
+    // What was left out is remembered too: the entries may go before the repetition comes.
+    let remember = |committed: Committed| {
         if let (Some(operation), Some(digest)) = (&batch.operation, digest) {
             super::operations::keep(connection, &batch.namespace, operation, &digest, &committed)?;
         }
         Ok(committed)
-    });
+    };
+    if let Some(outcomes) = apply.left_out(batch)? {
+        return remember(Committed { time, replayed: true, outcomes });
+    }
+    run(connection, "SAVEPOINT batch")?;
+    let done = apply
+        .all(batch)
+        .and_then(|outcomes| remember(Committed { time, replayed: false, outcomes }));
     if let Err(Stop::Refused(_)) = &done {
         run(connection, "ROLLBACK TO batch")?;
     }

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, ToSql};
 
 use super::errors::map;
 use super::rows::{self, Indexed, indexed};
@@ -11,7 +12,8 @@ use super::statements::Sql;
 use crate::driver::{CheckReport, Hash};
 use crate::drivers::sql::ddl::{field_columns, quoted, select_columns, side_table};
 use crate::error::Result;
-use crate::schema::{FieldValue, Log, NAMESPACES, Namespace, Schema, Stream, Table};
+use crate::json::Json;
+use crate::schema::{FieldValue, Index, Log, NAMESPACES, Namespace, Schema, Stream, Table};
 
 /// References counted while looking at records and entries.
 type References = HashMap<(String, Hash), u64>;
@@ -76,8 +78,10 @@ fn table(
     let first = table.key.len() + 5;
     while let Some(row) = next(&mut found, table.name, report) {
         let scope = rows::text(row, first).unwrap_or_default().to_owned();
-        let name = if scope.is_empty() { "default" } else { scope.as_str() };
-        let namespace = match Namespace::new(name) {
+        // Records of `_namespaces` are of no namespace; any other without one is damaged.
+        let everywhere = table.name == NAMESPACES.name;
+        let namespace = if everywhere { Ok(Namespace::default()) } else { Namespace::new(&scope) };
+        let namespace = match namespace {
             Ok(namespace) => namespace,
             Err(error) => {
                 report.damaged(format!("{} {scope:?}", table.name), error.to_string());
@@ -100,7 +104,10 @@ fn table(
         for hash in &record.refs {
             *references.entry((scope.clone(), *hash)).or_default() += 1;
         }
-        let expected = table.extract(&record.body)?;
+        let Ok(expected) = table.extract(&record.body) else {
+            report.damaged(format!("{scope:?} {}", record.key), "an indexed text is too long");
+            continue;
+        };
         for (i, (place, name)) in fields.iter().enumerate() {
             let stored = row.get_ref(first + 1 + i).map_err(map)?;
             let fits = match &expected[*place] {
@@ -133,58 +140,32 @@ fn next<'a, 'b>(
 
 /// The rows of list indexes, against what the bodies say: as many, and each of them there.
 fn lists(connection: &Connection, table: &'static Table, report: &mut CheckReport) -> Result<()> {
-    let sql = super::statements::Sql::lists_of(table);
-    if sql.is_empty() {
+    let probes = super::statements::Sql::lists_of(table);
+    if probes.is_empty() {
         return Ok(());
     }
     let mut expected: HashMap<&str, i64> = HashMap::new();
-    let text = format!(
-        "SELECT t.namespace, {} FROM {} AS t",
-        select_columns(table, "t"),
-        quoted(table.name)
-    );
-    let columns = table.key.len();
+    let columns = select_columns(table, "t");
+    let text = format!("SELECT t.namespace, {columns} FROM {} AS t", quoted(table.name));
     let mut statement = connection.prepare(&text).map_err(map)?;
     let mut found = statement.query([]).map_err(map)?;
     while let Some(row) = next(&mut found, table.name, report) {
-        let namespace = rows::text(row, 0)?;
-        let Ok(body) = crate::json::Json::from_stored(rows::text(row, columns + 4)?) else {
+        let Ok(listed) = Listed::of(table, row) else {
+            // A damaged record, and told as one by now.
             continue;
         };
-        let fields = table.extract(&body)?;
-        let keys: Vec<&str> = (1..=columns).map(|i| rows::text(row, i)).collect::<Result<_>>()?;
-        for (index, probe) in &sql {
-            let values: Vec<&FieldValue> = index
-                .fields
-                .iter()
-                .filter_map(|(name, _)| fields.get(table.field(name)?))
-                .collect();
-            let Some((FieldValue::Many(list), others)) = values.split_first() else { continue };
-            for value in list {
-                let mut parameters: Vec<Box<dyn rusqlite::ToSql + '_>> = vec![Box::new(namespace)];
-                parameters.push(Box::new(Indexed(value)));
-                for other in others {
-                    if let FieldValue::One(value) = other {
-                        parameters.push(Box::new(Indexed(value)));
-                    }
-                }
-                parameters
-                    .extend(keys.iter().map(|key| Box::new(*key) as Box<dyn rusqlite::ToSql>));
-                let count: i64 = connection
-                    .prepare_cached(probe)
-                    .and_then(|mut s| {
-                        s.query_row(rusqlite::params_from_iter(parameters.iter()), |row| row.get(0))
-                    })
-                    .map_err(map)?;
+        for (index, probe) in &probes {
+            for count in listed.counts(connection, index, probe)? {
                 if count != 1 {
                     let what = format!("it stands {count} times in {}, not once", index.name);
-                    report.damaged(format!("{namespace:?} {} {keys:?}", table.name), what);
+                    let place = format!("{:?} {} {:?}", listed.namespace, table.name, listed.keys);
+                    report.damaged(place, what);
                 }
                 *expected.entry(index.name).or_default() += 1;
             }
         }
     }
-    for (index, _) in &sql {
+    for (index, _) in &probes {
         let side = side_table(table, index);
         let text = format!("SELECT count(*) FROM {}", quoted(&side));
         let count: i64 = connection.query_row(&text, [], |row| row.get(0)).map_err(map)?;
@@ -194,6 +175,51 @@ fn lists(connection: &Connection, table: &'static Table, report: &mut CheckRepor
         }
     }
     Ok(())
+}
+
+/// What a record has in the list indexes of its table.
+struct Listed<'a> {
+    table: &'static Table,
+    namespace: &'a str,
+    keys: Vec<&'a str>,
+    fields: Vec<FieldValue>,
+}
+
+impl<'a> Listed<'a> {
+    fn of(table: &'static Table, row: &'a Row<'_>) -> Result<Self> {
+        let columns = table.key.len();
+        let namespace = rows::text(row, 0)?;
+        let keys = (1..=columns).map(|i| rows::text(row, i)).collect::<Result<_>>()?;
+        let body = Json::from_stored(rows::text(row, columns + 4)?)?;
+        Ok(Self { table, namespace, keys, fields: table.extract(&body)? })
+    }
+
+    /// For each element of the list: how often the index has it.
+    fn counts(&self, connection: &Connection, index: &Index, probe: &str) -> Result<Vec<i64>> {
+        let values: Vec<&FieldValue> = index
+            .fields
+            .iter()
+            .filter_map(|(name, _)| self.fields.get(self.table.field(name)?))
+            .collect();
+        let Some((FieldValue::Many(list), others)) = values.split_first() else {
+            return Ok(Vec::new());
+        };
+        let mut statement = connection.prepare_cached(probe).map_err(map)?;
+        let mut counts = Vec::with_capacity(list.len());
+        for value in list {
+            let mut parameters: Vec<Box<dyn ToSql + '_>> = vec![Box::new(self.namespace)];
+            parameters.push(Box::new(Indexed(value)));
+            for other in others {
+                if let FieldValue::One(value) = other {
+                    parameters.push(Box::new(Indexed(value)));
+                }
+            }
+            parameters.extend(self.keys.iter().map(|key| Box::new(*key) as Box<dyn ToSql>));
+            let row = rusqlite::params_from_iter(parameters.iter());
+            counts.push(statement.query_row(row, |row| row.get(0)).map_err(map)?);
+        }
+        Ok(counts)
+    }
 }
 
 /// Every stream: its head against its entries, and every entry's checksum.
@@ -208,7 +234,11 @@ fn streams(
     let mut statement = connection.prepare(text).map_err(map)?;
     let mut found = statement.query([log.name]).map_err(map)?;
     while let Some(row) = next(&mut found, "_streams", report) {
-        let (scope, name) = (rows::text(row, 0)?.to_owned(), rows::text(row, 1)?.to_owned());
+        let (Ok(scope), Ok(name)) = (rows::text(row, 0), rows::text(row, 1)) else {
+            report.damaged("_streams", "a name is no text");
+            continue;
+        };
+        let (scope, name) = (scope.to_owned(), name.to_owned());
         let place = format!("{scope:?} {} {name:?}", log.name);
         let (Ok(namespace), Ok(stream)) = (Namespace::new(&scope), Stream::new(&name)) else {
             report.damaged(place, "its name is no valid id");
@@ -301,33 +331,56 @@ fn blobs(connection: &Connection, report: &mut CheckReport, references: &Referen
     let mut found = statement.query([]).map_err(map)?;
     let mut seen = 0;
     while let Some(row) = next(&mut found, "_blobs", report) {
-        let (scope, name) = (rows::text(row, 0)?.to_owned(), rows::text(row, 1)?);
-        let place = format!("{scope:?} blob {name}");
         report.blobs += 1;
+        let (Ok(scope), Ok(name)) = (rows::text(row, 0), rows::text(row, 1)) else {
+            report.damaged("_blobs", "a name is no text");
+            continue;
+        };
+        let place = format!("{scope:?} blob {name}");
         let Ok(hash) = Hash::from_hex(name) else {
             report.damaged(place, "its name is no hash");
             continue;
         };
-        let bytes = row.get_ref(5).map_err(map)?.as_blob_or_null().ok().flatten();
-        let size = rows::number(row, 2)?;
-        if !bytes.is_some_and(|bytes| bytes.len() as u64 == size && Hash::of(bytes) == hash) {
-            report.damaged(place.clone(), "its bytes are damaged");
-        }
-        let counted = references.get(&(scope, hash)).copied().unwrap_or(0);
+        let counted = references.get(&(scope.to_owned(), hash)).copied().unwrap_or(0);
         seen += counted;
-        let count = rows::number(row, 3)?;
-        if count != counted {
-            report.damaged(place.clone(), format!("{counted} refer to it, not {count}"));
-        }
-        if (count == 0) != (row.get_ref(4).map_err(map)? != rusqlite::types::ValueRef::Null) {
-            report.damaged(place.clone(), "the time since when nothing refers to it is wrong");
-        }
-        if count == 0 {
-            report.due(place, "nothing refers to it");
+        if let Err(error) = blob(row, hash, counted, &place, report) {
+            report.damaged(place, error.message());
         }
     }
     if seen != references.values().sum::<u64>() {
         report.damaged("_blobs", "something refers to a blob that is not there");
+    }
+    let stray = "SELECT count(*) FROM _blob_bytes AS c WHERE NOT EXISTS (SELECT 1 FROM _blobs AS b \
+                 WHERE b.namespace = c.namespace AND b.hash = c.hash)";
+    let stray: i64 = connection.query_row(stray, [], |row| row.get(0)).map_err(map)?;
+    if stray > 0 {
+        report.damaged("_blob_bytes", format!("{stray} belong to no blob"));
+    }
+    Ok(())
+}
+
+/// One blob, to which so many records and entries refer.
+fn blob(
+    row: &Row<'_>,
+    hash: Hash,
+    counted: u64,
+    place: &str,
+    report: &mut CheckReport,
+) -> Result<()> {
+    let (size, count) = (rows::number(row, 2)?, rows::number(row, 3)?);
+    let since = row.get_ref(4).map_err(map)? != ValueRef::Null;
+    let bytes = row.get_ref(5).map_err(map)?.as_blob_or_null().ok().flatten();
+    if !bytes.is_some_and(|bytes| bytes.len() as u64 == size && Hash::of(bytes) == hash) {
+        report.damaged(place, "its bytes are damaged");
+    }
+    if count != counted {
+        report.damaged(place, format!("{counted} refer to it, not {count}"));
+    }
+    if (count == 0) != since {
+        report.damaged(place, "the time since when nothing refers to it is wrong");
+    }
+    if count == 0 {
+        report.due(place, "nothing refers to it");
     }
     Ok(())
 }

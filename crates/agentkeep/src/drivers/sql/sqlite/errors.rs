@@ -33,6 +33,11 @@ pub(super) fn map(error: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseCorrupt) => {
             (Kind::Corrupt, "the database is damaged", "run check, and restore it from a backup")
         }
+        Some(ErrorCode::ConstraintViolation) => (
+            Kind::Corrupt,
+            "the database contradicts itself",
+            "run check, and restore it from a backup",
+        ),
         Some(ErrorCode::TooBig) => {
             (Kind::TooLarge, "a value is too large for SQLite", "keep it as several attachments")
         }
@@ -45,6 +50,12 @@ pub(super) fn map(error: rusqlite::Error) -> Error {
     };
     let retryable = kind == Kind::Timeout;
     Error::new(kind, message).advice(advice).retryable(retryable).caused_by(error)
+}
+
+/// The SQLite error beneath one of ours, if there is one.
+pub(super) fn beneath(error: &Error) -> Option<rusqlite::Error> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<rusqlite::Error>()?;
+    cause.sqlite_error().map(|code| rusqlite::Error::SqliteFailure(*code, None))
 }
 
 /// True when the disk failed, so that nobody knows what of the last writes it holds.

@@ -85,9 +85,25 @@ impl Sqlite {
             format: schema.version,
         };
         let (sql, hub) = (Arc::new(Sql::new(schema)), Hub::default());
-        let writer = Writer::start(connection, Arc::clone(&sql), hub.clone())?;
+        let writer = Writer::start(connection, Arc::clone(&sql), hub.clone(), options.timeout)?;
         let readers = Arc::new(Readers::new(path, options));
         Ok(Self { schema, description, sql, hub, poll: Poll::default(), writer, readers })
+    }
+}
+
+impl Sqlite {
+    /// Ends all but the writer, which first finishes what is queued.
+    fn end(&self) {
+        self.poll.close();
+        self.hub.close();
+        self.readers.close();
+    }
+}
+
+/// The writer's thread ends by itself when its queue does.
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -149,7 +165,10 @@ impl Driver for Sqlite {
         self.readers.refuse_if_closed().map_err(in_sqlite)?;
         // First the receiver, so that the polling thread finds somebody to serve.
         let watch = self.hub.watch(namespace, log, stream);
-        self.poll.ensure(&self.hub, || self.readers.connect()).map_err(in_sqlite)?;
+        let (poll, hub) = (self.poll.clone(), self.hub.clone());
+        let readers = Arc::clone(&self.readers);
+        let ensured = blocking(move || poll.ensure(&hub, || readers.connect()));
+        ensured.await.map_err(in_sqlite)?;
         Ok(watch)
     }
 
@@ -164,9 +183,7 @@ impl Driver for Sqlite {
     }
 
     async fn close(&self) -> Result<()> {
-        self.poll.close();
-        self.hub.close();
-        self.readers.close();
+        self.end();
         if let Some(thread) = self.writer.close() {
             blocking(move || {
                 let _ = thread.join();

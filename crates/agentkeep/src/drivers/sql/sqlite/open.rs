@@ -29,10 +29,14 @@ pub(super) struct Identity {
 pub(super) fn prepare(schema: &'static Schema, path: &Path, options: &Options) -> Result<PathBuf> {
     check_library(rusqlite::version_number())?;
     let place = || path.display().to_string();
-    if path.is_dir() {
-        return Err(Error::new(Kind::InvalidInput, "the store's path is a folder")
+    // Before it is opened: opening a pipe waits for somebody to write into it.
+    if let Ok(found) = path.metadata()
+        && !found.is_file()
+    {
+        let what = if found.is_dir() { "a folder" } else { "no plain file" };
+        return Err(Error::new(Kind::InvalidInput, format!("the store's path is {what}"))
             .at(place())
-            .advice("name a file in it, for example keep.db"));
+            .advice("name a file in a folder, for example keep.db"));
     }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
@@ -86,9 +90,10 @@ fn io(error: &std::io::Error, message: &str, path: &Path) -> Error {
             Kind::PermissionDenied
         }
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::NoSpace,
-        std::io::ErrorKind::NotADirectory | std::io::ErrorKind::InvalidFilename => {
-            Kind::InvalidInput
-        }
+        // The second: a file stands where a folder is to be made.
+        std::io::ErrorKind::NotADirectory
+        | std::io::ErrorKind::AlreadyExists
+        | std::io::ErrorKind::InvalidFilename => Kind::InvalidInput,
         _ => Kind::Unavailable,
     };
     Error::new(kind, format!("{message}: {error}"))
@@ -129,10 +134,7 @@ fn make_store(
     name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
     let temporary = folder.join(name);
     make_file(&temporary).map_err(|error| cannot(&error))?;
-    let made = open(schema, &temporary, options).and_then(|(connection, _)| {
-        // Closing the only connection brings everything into the one file.
-        connection.close().map_err(|(_, error)| map(error))
-    });
+    let made = open(schema, &temporary, options).and_then(|(connection, _)| gathered(connection));
     let linked = made.and_then(|()| match std::fs::hard_link(&temporary, path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         // A file system without hard links: an empty file, which is then made a store in place.
@@ -147,6 +149,21 @@ fn make_store(
         let _ = std::fs::remove_file(leftover);
     }
     linked
+}
+
+/// Brings everything into the one file and closes it. Closing alone would do so, too, but not say
+/// when it fails half-way, and half of a store must not get the store's name.
+fn gathered(connection: Connection) -> Result<()> {
+    let (busy, in_log, copied): (bool, i64, i64) = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .map_err(map)?;
+    if busy || in_log != copied {
+        return Err(Error::new(Kind::Unavailable, "the new store could not be written whole")
+            .advice("try again; nothing was left behind"));
+    }
+    connection.close().map_err(|(_, error)| map(error))
 }
 
 /// An empty file is one that was just made; any other must carry our mark.
@@ -184,11 +201,21 @@ fn application_under_lock(path: &Path) -> Result<u32> {
     connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(map)
 }
 
+/// SQLite counts milliseconds in 32 bits: 24 days are as good as for ever.
+pub(super) fn longest_wait(timeout: Duration) -> Duration {
+    timeout.min(Duration::from_millis(i32::MAX.unsigned_abs().into()))
+}
+
 /// A connection with the settings that all share.
 pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(map)?;
-    connection.busy_timeout(options.timeout).map_err(map)?;
+    if connection.is_readonly("main").map_err(map)? {
+        return Err(Error::new(Kind::PermissionDenied, "the store's file cannot be written")
+            .at(path.display().to_string())
+            .advice("give this user the right to write the file"));
+    }
+    connection.busy_timeout(longest_wait(options.timeout)).map_err(map)?;
     connection.set_prepared_statement_cache_capacity(256);
     let synchronous = match options.durability {
         Durability::Power => "FULL",
@@ -216,7 +243,7 @@ pub(super) fn open(
 /// Changing the journal mode can answer "busy" at once, whatever the timeout: many processes may
 /// open a fresh store at the same time.
 fn patiently<T>(timeout: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now() + longest_wait(timeout);
     loop {
         match attempt() {
             Err(error) if error.kind() == Kind::Timeout && Instant::now() < deadline => {
@@ -233,40 +260,52 @@ fn format_version(connection: &Connection) -> Result<u32> {
 
 fn initialise(schema: &Schema, connection: &mut Connection, options: &Options) -> Result<()> {
     let version = format_version(connection)?;
+    if version > 0 {
+        // Versions of another schema mean nothing to us.
+        refuse_schema(schema, connection)?;
+    }
     refuse_version(schema, version, options)?;
     let mode: String =
         connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(map)?;
     if version == schema.version && mode == "wal" {
         return Ok(());
     }
-    // These must come before the first table; each is safe to repeat after a crash.
-    let application: u32 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(map)?;
-    if application != APPLICATION_ID {
-        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(map)?;
-        connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(map)?;
-    }
+    mark(connection)?;
     if mode != "wal" {
-        let set: String = connection
-            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-            .map_err(map)?;
-        if set != "wal" {
-            return Err(Error::new(
-                Kind::DurabilityNotMet,
-                format!("SQLite keeps journal_mode={set}"),
-            )
-            .advice("keep the store on a file system that supports WAL"));
-        }
+        write_ahead(connection)?;
     }
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(map)?;
     // Another process may have been faster.
     let version = format_version(&transaction)?;
     refuse_version(schema, version, options)?;
-    if version < schema.version {
-        upgrade(schema, &transaction, version)?;
+    upgrade(schema, &transaction, version)?;
+    transaction.commit().map_err(map)
+}
+
+/// What must come before the first table, in one transaction: a file with a first page that does
+/// not carry our mark would be taken for another program's.
+pub(super) fn mark(connection: &mut Connection) -> Result<()> {
+    // Not "immediate": that would make the first page, without auto_vacuum.
+    let transaction = connection.transaction().map_err(map)?;
+    let found: u32 =
+        transaction.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(map)?;
+    if found != APPLICATION_ID {
+        transaction.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(map)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(map)?;
     }
     transaction.commit().map_err(map)
+}
+
+fn write_ahead(connection: &Connection) -> Result<()> {
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(map)?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    Err(Error::new(Kind::DurabilityNotMet, format!("SQLite keeps journal_mode={mode}"))
+        .advice("keep the store on a file system that supports WAL"))
 }
 
 fn refuse_version(schema: &Schema, found: u32, options: &Options) -> Result<()> {
@@ -288,40 +327,57 @@ fn refuse_version(schema: &Schema, found: u32, options: &Options) -> Result<()> 
     Ok(())
 }
 
-/// Brings format `from` up to date; 0 is an empty file. Format 1 is the first.
+/// Brings format `from` up to date; 0 is an empty file. Format 1 is the first: a later one adds its
+/// step here.
 fn upgrade(schema: &Schema, connection: &Connection, from: u32) -> Result<()> {
-    if from == 0 {
-        for statement in ddl::create(schema) {
-            connection.execute(&statement, []).map_err(map)?;
-        }
-        let store_id = uuid::Uuid::new_v4().to_string();
-        let facts = [("schema", schema.name), ("store_id", store_id.as_str()), ("epoch", "1")];
-        for (name, value) in facts {
-            let sql = "INSERT INTO _store(name, value) VALUES (?, ?)";
-            connection.execute(sql, [name, value]).map_err(map)?;
-        }
+    if from == schema.version {
+        return Ok(());
+    }
+    if from > 0 {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("there is no way from format {from} to {}", schema.version),
+        )
+        .advice("use the agentkeep that wrote the store"));
+    }
+    for statement in ddl::create(schema) {
+        connection.execute(&statement, []).map_err(map)?;
+    }
+    let store_id = uuid::Uuid::new_v4().to_string();
+    let facts = [("schema", schema.name), ("store_id", store_id.as_str()), ("epoch", "1")];
+    for (name, value) in facts {
+        let sql = "INSERT INTO _store(name, value) VALUES (?, ?)";
+        connection.execute(sql, [name, value]).map_err(map)?;
     }
     connection.pragma_update(None, "user_version", schema.version).map_err(map)
 }
 
-fn identify(schema: &Schema, connection: &Connection) -> Result<Identity> {
-    let fact = |name: &str| -> Result<String> {
-        let sql = "SELECT value FROM _store WHERE name = ?";
-        connection.query_row(sql, [name], |row| row.get(0)).map_err(|error| {
-            Error::new(Kind::Corrupt, format!("the store does not say its {name}")).caused_by(error)
-        })
-    };
-    let found = fact("schema")?;
-    if found != schema.name {
-        return Err(Error::new(
-            Kind::InvalidInput,
-            format!("the store keeps {found:?}, not {:?}", schema.name),
-        ));
+/// What the store says of itself under `name`.
+fn fact(connection: &Connection, name: &str) -> Result<String> {
+    let sql = "SELECT value FROM _store WHERE name = ?";
+    connection.query_row(sql, [name], |row| row.get(0)).map_err(|error| {
+        if matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy)) {
+            return map(error);
+        }
+        Error::new(Kind::Corrupt, format!("the store does not say its {name}")).caused_by(error)
+    })
+}
+
+fn refuse_schema(schema: &Schema, connection: &Connection) -> Result<()> {
+    let found = fact(connection, "schema")?;
+    if found == schema.name {
+        return Ok(());
     }
-    let epoch = fact("epoch")?.parse().map_err(|error| {
+    Err(Error::new(Kind::InvalidInput, format!("the store keeps {found:?}, not {:?}", schema.name))
+        .advice("name another file for the store"))
+}
+
+fn identify(schema: &Schema, connection: &Connection) -> Result<Identity> {
+    refuse_schema(schema, connection)?;
+    let epoch = fact(connection, "epoch")?.parse().map_err(|error| {
         Error::new(Kind::Corrupt, "the store's epoch is damaged").caused_by(error)
     })?;
-    Ok(Identity { store_id: fact("store_id")?, epoch })
+    Ok(Identity { store_id: fact(connection, "store_id")?, epoch })
 }
 
 #[cfg(test)]

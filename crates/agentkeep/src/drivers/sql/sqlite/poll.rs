@@ -15,7 +15,7 @@ const QUICK: Duration = Duration::from_millis(2);
 const SLOW: Duration = Duration::from_millis(100);
 
 /// A thread that looks while somebody watches.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Poll {
     running: Arc<AtomicBool>,
     closed: Arc<AtomicBool>,
@@ -45,22 +45,16 @@ impl Poll {
         let run = move || {
             let mut last = version(&connection);
             let _ = looked.send(());
-            let mut pause = QUICK;
-            while !closed.load(Ordering::Acquire) && hub.is_watched() {
-                std::thread::sleep(pause);
-                let now = version(&connection);
-                // An error is no reason to be silent: readers will meet it.
-                if now.is_none() || now != last {
-                    hub.all();
-                    pause = QUICK;
-                } else {
-                    pause = (pause * 5 / 4).min(SLOW);
+            loop {
+                look(&connection, &hub, &closed, &mut last);
+                running.store(false, Ordering::Release);
+                // Somebody may have begun to watch just now and found the thread running: it
+                // runs on, unless another one has been started.
+                let wanted = !closed.load(Ordering::Acquire) && hub.is_watched();
+                if !wanted || running.swap(true, Ordering::AcqRel) {
+                    return;
                 }
-                last = now;
             }
-            running.store(false, Ordering::Release);
-            // Somebody may have begun to watch just now and found the thread running.
-            hub.all();
         };
         let thread = std::thread::Builder::new().name("agentkeep-poll".to_owned()).spawn(run);
         thread.map_err(|error| {
@@ -73,6 +67,23 @@ impl Poll {
 
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+    }
+}
+
+/// Looks until nobody watches any more, or the store is closed.
+fn look(connection: &Connection, hub: &Hub, closed: &AtomicBool, last: &mut Option<i64>) {
+    let mut pause = QUICK;
+    while !closed.load(Ordering::Acquire) && hub.is_watched() {
+        std::thread::sleep(pause);
+        let now = version(connection);
+        // An error is no reason to be silent: readers will meet it.
+        if now.is_none() || now != *last {
+            hub.all();
+            pause = QUICK;
+        } else {
+            pause = (pause * 5 / 4).min(SLOW);
+        }
+        *last = now;
     }
 }
 

@@ -118,16 +118,16 @@ impl Reading<'_> {
     }
 
     fn turn(&self, turn: &Turn) -> Result<Vec<Entry>> {
-        let mut statement = self.connection.prepare_cached(&self.log.by_turn).map_err(map)?;
-        let row = params![turn.as_str(), self.namespace.as_str(), self.read.log.name];
+        let backward = self.read.reverse;
+        let text = if backward { &self.log.by_turn_backward } else { &self.log.by_turn };
+        let mut statement = self.connection.prepare_cached(text).map_err(map)?;
+        let limit = i64::try_from(self.read.limit + 1).unwrap_or(i64::MAX);
+        let row = params![turn.as_str(), self.namespace.as_str(), self.read.log.name, limit];
         let mut found = statement.query(row).map_err(map)?;
         let mut entries = Vec::new();
         while let Some(row) = found.next().map_err(map)? {
             let name = Stream::new(rows::text(row, 0)?)?;
             entries.push(rows::entry(&name, rows::integer(row, 1)?, row, 2)?);
-        }
-        if self.read.reverse {
-            entries.reverse();
         }
         Ok(entries)
     }

@@ -29,6 +29,7 @@ impl Readers {
 
     /// A new connection that cannot write.
     pub(super) fn connect(&self) -> Result<Connection> {
+        self.refuse_if_closed()?;
         let connection = open::connect(&self.path, &self.options)?;
         connection.pragma_update(None, "query_only", true).map_err(map)?;
         Ok(connection)

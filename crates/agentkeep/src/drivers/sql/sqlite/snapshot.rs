@@ -6,41 +6,56 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::errors::map;
-use super::readers::blocking;
+use super::readers::{Readers, blocking};
 use super::statements::Sql;
 use super::{Sqlite, find, in_sqlite, read};
 use crate::driver::{Entries, Find, Found, FoundBlob, Hash, Read, Reader, Record, Snapshot, Want};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, Namespace};
 
 #[async_trait]
 impl Snapshot for Sqlite {
-    async fn snapshot(&self, _: &Namespace) -> Result<Box<dyn Reader>> {
-        let readers = Arc::clone(&self.readers);
+    async fn snapshot(&self, namespace: &Namespace) -> Result<Box<dyn Reader>> {
+        let (readers, opening) = (Arc::clone(&self.readers), Arc::clone(&self.readers));
         let connection = blocking(move || {
-            let connection = readers.connect()?;
+            let connection = opening.connect()?;
             // The first read fixes the moment.
             connection.execute_batch("BEGIN; SELECT 1 FROM _store LIMIT 1").map_err(map)?;
             Ok(connection)
         });
         let connection = Arc::new(Mutex::new(connection.await.map_err(in_sqlite)?));
-        Ok(Box::new(Frozen { connection, sql: Arc::clone(&self.sql) }))
+        let (namespace, sql) = (namespace.clone(), Arc::clone(&self.sql));
+        Ok(Box::new(Frozen { namespace, connection, sql, readers }))
     }
 }
 
 #[derive(Debug)]
 struct Frozen {
+    namespace: Namespace,
     connection: Arc<Mutex<Connection>>,
     sql: Arc<Sql>,
+    /// They know when the store is closed.
+    readers: Arc<Readers>,
 }
 
 impl Frozen {
     async fn run<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection, &Sql) -> Result<T> + Send + 'static,
+        namespace: &Namespace,
+        read: impl FnOnce(&Connection, &Sql, &Namespace) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.readers.refuse_if_closed().map_err(in_sqlite)?;
+        if *namespace != self.namespace {
+            let error = Error::new(Kind::InvalidInput, "the snapshot is of another namespace");
+            let error = error.at(format!("namespace {namespace:?}"));
+            return Err(in_sqlite(error.advice("take a snapshot of this namespace, too")));
+        }
         let (connection, sql) = (Arc::clone(&self.connection), Arc::clone(&self.sql));
-        let work = move || read(&connection.lock().unwrap_or_else(PoisonError::into_inner), &sql);
+        let namespace = namespace.clone();
+        let work = move || {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            read(&connection, &sql, &namespace)
+        };
         blocking(work).await.map_err(in_sqlite)
     }
 }
@@ -48,23 +63,29 @@ impl Frozen {
 #[async_trait]
 impl Reader for Frozen {
     async fn get(&self, namespace: &Namespace, keys: &[Key]) -> Result<Vec<Option<Record>>> {
-        let (namespace, keys) = (namespace.clone(), keys.to_vec());
-        self.run(move |connection, sql| {
-            keys.iter().map(|key| find::get(connection, sql, &namespace, key)).collect()
+        let keys = keys.to_vec();
+        self.run(namespace, move |connection, sql, namespace| {
+            keys.iter().map(|key| find::get(connection, sql, namespace, key)).collect()
         })
         .await
     }
 
     async fn find(&self, namespace: &Namespace, find: &Find) -> Result<Found> {
         find.validate()?;
-        let (namespace, find) = (namespace.clone(), find.clone());
-        self.run(move |connection, _| find::find(connection, &namespace, &find)).await
+        let find = find.clone();
+        self.run(namespace, move |connection, _, namespace| {
+            find::find(connection, namespace, &find)
+        })
+        .await
     }
 
     async fn read(&self, namespace: &Namespace, read: &Read) -> Result<Entries> {
         read.validate()?;
-        let (namespace, read) = (namespace.clone(), read.clone());
-        self.run(move |connection, sql| read::read(connection, sql, &namespace, &read)).await
+        let read = read.clone();
+        self.run(namespace, move |connection, sql, namespace| {
+            read::read(connection, sql, namespace, &read)
+        })
+        .await
     }
 
     async fn blobs(
@@ -73,7 +94,10 @@ impl Reader for Frozen {
         hashes: &[Hash],
         want: Want,
     ) -> Result<Vec<Option<FoundBlob>>> {
-        let (namespace, hashes) = (namespace.clone(), hashes.to_vec());
-        self.run(move |connection, _| read::blobs(connection, &namespace, &hashes, want)).await
+        let hashes = hashes.to_vec();
+        self.run(namespace, move |connection, _, namespace| {
+            read::blobs(connection, namespace, &hashes, want)
+        })
+        .await
     }
 }

@@ -40,6 +40,7 @@ pub(super) struct LogSql {
     pub(super) forward: String,
     pub(super) backward: String,
     pub(super) by_turn: String,
+    pub(super) by_turn_backward: String,
 }
 
 /// All statements.
@@ -126,6 +127,11 @@ impl LogSql {
         let stretch = format!(
             "SELECT {columns} FROM {name} WHERE stream_no = ?1 AND seq >= ?2 AND seq <= ?3"
         );
+        let by_turn = format!(
+            "SELECT h.stream, h.no, {} FROM {name} AS e JOIN _streams AS h ON h.no = e.stream_no \
+             WHERE e.turn = ?1 AND h.namespace = ?2 AND h.log = ?3",
+            columns.split(", ").map(|c| format!("e.{c}")).collect::<Vec<_>>().join(", ")
+        );
         Self {
             insert: format!(
                 "INSERT INTO {name}(stream_no, seq, id, body, time, turn, rewritten, refs, crc) \
@@ -149,11 +155,8 @@ impl LogSql {
             ),
             forward: format!("{stretch} ORDER BY seq LIMIT ?4"),
             backward: format!("{stretch} ORDER BY seq DESC LIMIT ?4"),
-            by_turn: format!(
-                "SELECT h.stream, h.no, {} FROM {name} AS e JOIN _streams AS h ON h.no = e.stream_no \
-                 WHERE e.turn = ?1 AND h.namespace = ?2 AND h.log = ?3 ORDER BY h.stream, e.seq",
-                columns.split(", ").map(|c| format!("e.{c}")).collect::<Vec<_>>().join(", ")
-            ),
+            by_turn: format!("{by_turn} ORDER BY h.stream, e.seq LIMIT ?4"),
+            by_turn_backward: format!("{by_turn} ORDER BY h.stream DESC, e.seq DESC LIMIT ?4"),
         }
     }
 }

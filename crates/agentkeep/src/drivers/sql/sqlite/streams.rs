@@ -12,6 +12,27 @@ use crate::error::{Error, Kind};
 use crate::json::Json;
 use crate::schema::{EntryId, Log, STREAMS, Stream, Turn};
 
+/// The largest number of an entry: it and the one after it fit the integers of every database.
+const MAX_NUMBER: u64 = i64::MAX.cast_unsigned() - 1;
+/// SQLite's code for a value that is there already in a unique index.
+const NOT_UNIQUE: std::ffi::c_int = rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
+
+/// The numbers that an append's entries get.
+fn numbers(head: &Head, append: &Append) -> Outcomes<Vec<u64>> {
+    let first = append.start.unwrap_or(head.last + 1);
+    if first <= head.last {
+        let message = format!("the stream has given the number {first} already");
+        return refuse(Kind::Conflict, &message, &append.stream);
+    }
+    let end = first.checked_add(append.entries.len() as u64).filter(|end| *end <= MAX_NUMBER + 1);
+    let Some(end) = end else {
+        let error = Error::new(Kind::TooLarge, "the stream has no such numbers")
+            .at(format!("{} {:?}", append.log.name, append.stream));
+        return Err(error.advice(format!("numbers go up to {MAX_NUMBER}")).into());
+    };
+    Ok((first..end).collect())
+}
+
 impl Apply<'_> {
     /// The numbers of an append's entries, when all are known with equal bodies.
     pub(super) fn known(&mut self, append: &Append) -> Outcomes<Option<Vec<u64>>> {
@@ -99,20 +120,14 @@ impl Apply<'_> {
             Some(row) => row,
             None => self.make_stream(append.log, &append.stream)?,
         };
-        let first = append.start.unwrap_or(row.head.last + 1);
-        if first <= row.head.last {
-            let message = format!("the stream has given the number {first} already");
-            return refuse(Kind::Conflict, &message, &append.stream);
-        }
+        let numbers = numbers(&row.head, append)?;
         if append.entries.is_empty() {
-            return Ok(Outcome::Appended { numbers: Vec::new() });
+            return Ok(Outcome::Appended { numbers });
         }
-        let mut numbers = Vec::with_capacity(append.entries.len());
         let mut bytes = 0;
-        for (new, number) in append.entries.iter().zip(first..) {
+        for (new, &number) in append.entries.iter().zip(&numbers) {
             self.insert(append, row.no, new, number)?;
             bytes += new.body.len() as u64;
-            numbers.push(number);
         }
         let head = Head {
             first: match numbers.first() {
@@ -139,9 +154,8 @@ impl Apply<'_> {
         let row = params![no, signed(number), id, body, self.time, self.turn, refs, sum];
         match statement.execute(row) {
             Ok(_) => self.refer(&new.refs, &append.stream).map(|_| ()),
-            Err(error)
-                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
-            {
+            // Of all constraints this is the one that a caller can break.
+            Err(error) if error.sqlite_error().is_some_and(|e| e.extended_code == NOT_UNIQUE) => {
                 let place = format!("{} {:?} entry {id:?}", append.log.name, append.stream);
                 refuse(Kind::AlreadyExists, "the stream has an entry with this id", &place)
             }

@@ -4,27 +4,40 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{self, Stop};
 use super::cache::Cache;
-use super::errors::{is_io_failure, map};
+use super::errors::{beneath, is_io_failure, map};
+use super::open::longest_wait;
 use super::readers::closed;
 use super::statements::Sql;
-use crate::driver::{Batch, Committed, Hub};
+use crate::driver::{Batch, Committed, Hub, MAX_BATCH_BYTES, Operation};
 use crate::error::{Error, Kind, Result};
 
 /// Batches in one transaction.
 const GROUP: usize = 64;
+/// Bytes of bodies and blobs after which a group takes no more batches.
+const GROUP_BYTES: usize = MAX_BATCH_BYTES;
 /// Batches waiting; more callers wait for room.
 const QUEUE: usize = 1024;
 
 type Answer = Result<Committed>;
 
-/// A batch and who waits for the answer.
-type Asked = (Batch, oneshot::Sender<Answered>);
+/// A batch, and who waits for the answer.
+struct Asked {
+    batch: Batch,
+    /// What stands for its content under its operation id.
+    digest: Option<[u8; 32]>,
+    /// Since when: the wait for other processes ends by this.
+    since: Instant,
+    answer: oneshot::Sender<Answered>,
+}
+
 /// The answer, and the batch: its memory is the caller's to free, not the writer's.
 type Answered = (Answer, Batch);
 type Upkeep = Box<dyn FnOnce(&Connection) + Send>;
@@ -32,7 +45,7 @@ type Queue = mpsc::Receiver<Job>;
 
 /// Work for the writer's thread.
 enum Job {
-    Commit(Batch, oneshot::Sender<Answered>),
+    Commit(Asked),
     Upkeep(Upkeep),
 }
 
@@ -51,6 +64,8 @@ struct Work {
     hub: Hub,
     poisoned: Arc<AtomicBool>,
     cache: Cache,
+    /// How long a commit waits for other processes.
+    timeout: Duration,
     /// The time of the last commit.
     time: i64,
 }
@@ -62,7 +77,12 @@ impl std::fmt::Debug for Job {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, sql: Arc<Sql>, hub: Hub) -> Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        sql: Arc<Sql>,
+        hub: Hub,
+        timeout: Duration,
+    ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let poisoned = Arc::new(AtomicBool::new(false));
         let mut work = Work {
@@ -71,6 +91,7 @@ impl Writer {
             hub,
             poisoned: Arc::clone(&poisoned),
             cache: Cache::default(),
+            timeout: longest_wait(timeout),
             time: 0,
         };
         let thread = std::thread::Builder::new()
@@ -86,10 +107,13 @@ impl Writer {
 
     pub(super) async fn commit(&self, batch: Batch) -> Answer {
         self.refuse_if_poisoned()?;
-        let (sender, answer) = oneshot::channel();
-        self.send(Job::Commit(batch, sender)).await?;
-        // The thread answers everything that it took, or has ended.
-        answer.await.map_or_else(|_| Err(closed()), |(answer, _)| answer)
+        let since = Instant::now();
+        // Here, for it takes the longer the larger the batch is, and others wait for the writer.
+        let digest = batch.operation.is_some().then(|| batch.digest());
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Commit(Asked { batch, digest, since, answer })).await?;
+        // The thread answers everything that it took, also while it is being closed.
+        answered.await.map_or_else(|_| Err(ended()), |(answer, _)| answer)
     }
 
     /// Runs upkeep on the writer's connection, between two commits.
@@ -99,8 +123,16 @@ impl Writer {
     ) -> Result<T> {
         self.refuse_if_poisoned()?;
         let (sender, answer) = oneshot::channel();
-        // A caller that went away needs no answer.
-        let run = move |connection: &Connection| drop(sender.send(work(connection)));
+        let poisoned = Arc::clone(&self.poisoned);
+        let run = move |connection: &Connection| {
+            let result = work(connection);
+            let failure = result.as_ref().err().and_then(beneath);
+            if failure.is_some_and(|failure| is_io_failure(&failure)) {
+                poisoned.store(true, Ordering::Release);
+            }
+            // A caller that went away needs no answer.
+            drop(sender.send(result));
+        };
         self.send(Job::Upkeep(Box::new(run))).await?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
@@ -127,18 +159,35 @@ fn poisoned() -> Error {
         .advice("check the disk, then close the store and open it again")
 }
 
+/// The thread ended with the batch in its hands: a fault of ours, which nobody has ever seen.
+fn ended() -> Error {
+    Error::new(Kind::OutcomeUnknown, "the writer's thread ended before it answered")
+        .advice("reopen the store and look, or repeat it under its operation id")
+}
+
 impl Work {
     fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(job) = queue.blocking_recv() {
             let upkeep = match job {
-                Job::Commit(batch, answer) => self.commit_group((batch, answer), &mut queue),
+                Job::Commit(asked) => self.commit_group(asked, &mut queue),
                 Job::Upkeep(work) => Some(work),
             };
             if let Some(work) = upkeep {
                 work(&self.connection);
             }
         }
-        // Nobody else may be writing: then the next open finds everything in one file.
+        self.end();
+    }
+
+    /// Brings everything into the one file, if nobody is in the way.
+    fn end(&self) {
+        if self.poisoned.load(Ordering::Acquire) {
+            // What the disk holds is not known: it is left for the next open to recover.
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            return;
+        }
+        // A reader that stays must not keep the store from closing.
+        let _ = self.connection.busy_timeout(Duration::ZERO);
         let _ = self.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE");
     }
 
@@ -154,17 +203,17 @@ impl Work {
                 Ok(answers) => answers,
                 // Which of them it was is not known: each alone gets an answer of its own.
                 Err(failure) if failure.can_retry && group.len() > 1 => {
-                    group.iter().map(|(batch, _)| self.alone(batch)).collect()
+                    group.iter().map(|asked| self.alone(asked)).collect()
                 }
                 Err(failure) => group.iter().map(|_| Err(failure.answer())).collect(),
             }
         };
-        for ((batch, answer), result) in group.into_iter().zip(answers) {
+        for (asked, result) in group.into_iter().zip(answers) {
             if result.as_ref().is_ok_and(|committed| !committed.replayed) {
-                self.hub.committed(&batch);
+                self.hub.committed(&asked.batch);
             }
             // A caller that went away has its commit all the same.
-            let _ = answer.send((result, batch));
+            let _ = asked.answer.send((result, asked.batch));
         }
         upkeep
     }
@@ -177,13 +226,16 @@ impl Work {
         queue: &mut Queue,
         upkeep: &mut Option<Upkeep>,
     ) -> Tried<Vec<Answer>> {
-        let time = self.begin()?;
+        let time = self.begin(group.first())?;
         let mut answers = Vec::with_capacity(GROUP);
-        while let Some((batch, _)) = group.get(answers.len()) {
-            answers.push(self.apply(batch, time)?);
-            if answers.len() == group.len() && group.len() < GROUP && upkeep.is_none() {
+        let mut bytes = 0;
+        while let Some(asked) = group.get(answers.len()) {
+            bytes += weight(&asked.batch);
+            answers.push(self.apply(asked, time)?);
+            let room = group.len() < GROUP && bytes < GROUP_BYTES && upkeep.is_none();
+            if answers.len() == group.len() && room {
                 match queue.try_recv() {
-                    Ok(Job::Commit(batch, answer)) => group.push((batch, answer)),
+                    Ok(Job::Commit(asked)) => group.push(asked),
                     Ok(Job::Upkeep(work)) => *upkeep = Some(work),
                     Err(_) => {}
                 }
@@ -194,28 +246,46 @@ impl Work {
     }
 
     /// A transaction for one batch.
-    fn alone(&mut self, batch: &Batch) -> Answer {
-        let answer = self.begin().and_then(|time| {
-            let answer = self.apply(batch, time)?;
+    fn alone(&mut self, asked: &Asked) -> Answer {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(poisoned());
+        }
+        let answer = self.begin(Some(asked)).and_then(|time| {
+            let answer = self.apply(asked, time)?;
             self.commit(time)?;
             Ok(answer)
         });
         answer.unwrap_or_else(|failure| Err(failure.answer()))
     }
 
-    /// Opens a transaction; answers its time.
-    fn begin(&mut self) -> Tried<i64> {
-        let begun = apply::run(&self.connection, "BEGIN IMMEDIATE")
+    /// Opens a transaction, waiting for other processes for as long as who asked has time left;
+    /// answers its time.
+    fn begin(&mut self, asked: Option<&Asked>) -> Tried<i64> {
+        let waited = asked.map_or(Duration::ZERO, |asked| asked.since.elapsed());
+        let begun = self
+            .connection
+            .busy_timeout(self.timeout.saturating_sub(waited))
+            .and_then(|()| apply::run(&self.connection, "BEGIN IMMEDIATE"))
             .and_then(|()| self.cache.begin(&self.connection));
         begun.map_err(|error| self.failed(error))?;
         Ok(self.time.max(now()))
     }
 
-    fn apply(&mut self, batch: &Batch, time: i64) -> Tried<Answer> {
-        match apply::batch(&self.connection, &self.sql, &mut self.cache, batch, time) {
-            Ok(committed) => Ok(Ok(committed)),
-            Err(Stop::Refused(error)) => Ok(Err(error)),
+    fn apply(&mut self, asked: &Asked, time: i64) -> Tried<Answer> {
+        let Asked { batch, digest, .. } = asked;
+        let applied =
+            apply::batch(&self.connection, &self.sql, &mut self.cache, batch, *digest, time);
+        match applied {
             Err(Stop::Failed(error)) => Err(self.failed(error)),
+            // A read on behalf of the batch failed: that is no fault of the batch.
+            Err(Stop::Refused(error)) if let Some(failure) = beneath(&error) => {
+                Err(self.failed(failure))
+            }
+            // At some errors SQLite gives up the whole transaction. What came after would be
+            // committed statement by statement.
+            _ if self.connection.is_autocommit() => Err(self.gave_up()),
+            Err(Stop::Refused(error)) => Ok(Err(error)),
+            Ok(committed) => Ok(Ok(committed)),
         }
     }
 
@@ -227,6 +297,12 @@ impl Work {
         })?;
         self.time = time;
         Ok(())
+    }
+
+    /// SQLite left the transaction by itself.
+    fn gave_up(&mut self) -> Failure {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+        self.failed(rusqlite::Error::SqliteFailure(code, None))
     }
 
     /// Leaves the transaction, and the store if the disk failed.
@@ -275,6 +351,18 @@ impl Failure {
         }
         error
     }
+}
+
+/// Bytes of bodies and blobs.
+fn weight(batch: &Batch) -> usize {
+    let weight = |operation: &Operation| match operation {
+        Operation::Put(put) => put.body.len(),
+        Operation::Append(append) => append.entries.iter().map(|entry| entry.body.len()).sum(),
+        Operation::Rewrite { body, .. } => body.len(),
+        Operation::PutBlob(blob) => blob.bytes().len(),
+        _ => 0,
+    };
+    batch.operations.iter().map(weight).sum()
 }
 
 fn now() -> i64 {
