@@ -11,6 +11,7 @@ cases! { "namespaces",
     Nothing nothing_reaches_into_another "a commit touches one namespace";
     Nothing the_first_commit_makes_the_record "the record of the namespace in _namespaces is made by the first commit, read alike from everywhere";
     Nothing a_namespace_in_use_cannot_be_deleted "deleting a namespace's record is refused while it holds anything";
+    Nothing the_record_may_refer_to_blobs "what the record of a namespace refers to is counted like any other reference";
 }
 
 async fn fill(c: &Context) -> crate::Result<()> {
@@ -110,5 +111,18 @@ async fn a_namespace_in_use_cannot_be_deleted(c: Context) -> Outcome {
     same!(dump(&*a.driver, &SCHEMA, &a.namespace).await?, "", "the dump");
     fill(&a).await?;
     same!(c.find(&Find::new(&NAMESPACES, &BY_KEY)).await?, ["a"], "made again");
+    Ok(())
+}
+
+async fn the_record_may_refer_to_blobs(c: Context) -> Outcome {
+    let there = c.within("a%")?;
+    let blob = Blob::new(&b"x"[..]);
+    let hash = blob.hash();
+    let own = Key::new(&NAMESPACES, ["a%"])?;
+    let put = Put { refs: vec![hash], ..Put::new(own, json("{}")?, Save::Any)? };
+    there.commit(vec![Operation::PutBlob(blob), Operation::Put(put)]).await?;
+    there.refuses(vec![Operation::DropBlob(hash)], Kind::Conflict).await?;
+    let report = c.driver.check().await?;
+    same!((report.damage, report.due), (vec![], vec![]), "the check");
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::errors::map;
 use super::rows::{self, Indexed, indexed};
 use super::statements::Sql;
 use crate::driver::{CheckReport, Hash};
-use crate::drivers::sql::ddl::{field_columns, quoted, select_columns, side_table};
+use crate::drivers::sql::ddl::{field_columns, key_columns, quoted, select_columns, side_table};
 use crate::error::Result;
 use crate::json::Json;
 use crate::schema::{FieldValue, Index, Log, NAMESPACES, Namespace, Schema, Stream, Table};
@@ -67,9 +67,10 @@ fn table(
     references: &mut References,
 ) -> Result<()> {
     let fields: Vec<(usize, &str)> = field_columns(table).collect();
-    let scope = if table.name == NAMESPACES.name { "''" } else { "t.namespace" };
+    // The record of a namespace is of the namespace that it names.
+    let scope = key_columns(table).first().map(|column| format!("t.{}", quoted(column)));
     let columns: Vec<String> = std::iter::once(select_columns(table, "t"))
-        .chain([scope.to_owned()])
+        .chain(scope)
         .chain(fields.iter().map(|(_, name)| format!("t.{}", quoted(name))))
         .collect();
     let text = format!("SELECT {} FROM {} AS t", columns.join(", "), quoted(table.name));
@@ -78,10 +79,7 @@ fn table(
     let first = table.key.len() + 5;
     while let Some(row) = next(&mut found, table.name, report) {
         let scope = rows::text(row, first).unwrap_or_default().to_owned();
-        // Records of `_namespaces` are of no namespace; any other without one is damaged.
-        let everywhere = table.name == NAMESPACES.name;
-        let namespace = if everywhere { Ok(Namespace::default()) } else { Namespace::new(&scope) };
-        let namespace = match namespace {
+        let namespace = match Namespace::new(&scope) {
             Ok(namespace) => namespace,
             Err(error) => {
                 report.damaged(format!("{} {scope:?}", table.name), error.to_string());
