@@ -285,24 +285,20 @@ impl Work<'_> {
         for entry in &append.entries {
             refs.push(self.refer(&entry.refs)?);
         }
-        let mut numbers = Vec::new();
         let turn = self.batch.turn.clone();
         let last = self.space.streams.get(&key).map_or(0, |(head, ..)| head.last);
-        let first = append.start.unwrap_or(last + 1);
-        if first <= last {
-            return fail(Kind::Conflict, "the number has been given already", &append.stream);
-        }
+        let numbers = append.numbers(last)?;
         if append.entries.is_empty() {
             return Ok(Outcome::Appended { numbers });
         }
         self.change(append.log, &append.stream, |entries, time| {
-            for ((new, refs), number) in append.entries.iter().zip(refs).zip(first..) {
+            for ((new, refs), number) in append.entries.iter().zip(refs).zip(&numbers) {
                 if new.id.is_some() && entries.iter().any(|entry| entry.id == new.id) {
                     return fail(Kind::AlreadyExists, "the entry is there", &append.stream);
                 }
-                numbers.push(number);
                 let (stream, id, body) = (append.stream.clone(), new.id.clone(), new.body.clone());
                 let (turn, rewritten) = (turn.clone(), None);
+                let number = *number;
                 entries.push(Entry { stream, number, id, body, time, turn, rewritten, refs });
             }
             Ok((Vec::new(), 0))
@@ -609,12 +605,12 @@ impl Driver for OneValue {
         let versions = BTreeMap::new();
         let mut work = Work { space, names, batch: &batch, time, made: false, versions };
         let committed = work.run()?;
+        if let Some(operation) = &batch.operation {
+            let known = (batch.digest(), committed.clone());
+            work.space.operations.insert(operation.as_str().to_owned(), known);
+        }
+        *state = next;
         if !committed.replayed {
-            if let Some(operation) = &batch.operation {
-                let known = (batch.digest(), committed.clone());
-                work.space.operations.insert(operation.as_str().to_owned(), known);
-            }
-            *state = next;
             self.hub.committed(&batch);
         }
         Ok(committed)

@@ -15,6 +15,8 @@ use crate::schema::{
 pub const MAX_OPERATIONS: usize = 10_000;
 /// Most bytes of bodies and blobs in a batch.
 pub const MAX_BATCH_BYTES: usize = 64 << 20;
+/// The largest number of an entry: it and the one after it fit the integers of every database.
+pub const MAX_NUMBER: u64 = i64::MAX as u64 - 1;
 /// Most bytes in the body of a record or entry; larger content belongs in a blob.
 pub const MAX_BODY: usize = 8 << 20;
 
@@ -152,6 +154,30 @@ pub struct Append {
     /// For imports: the number of the first entry, above every number that the stream ever gave.
     /// `None` continues densely.
     pub start: Option<u64>,
+}
+
+impl Append {
+    /// The numbers that the entries get in a stream whose last number is `last`.
+    ///
+    /// # Errors
+    /// `Conflict` for a start that the stream is beyond, `TooLarge` past [`MAX_NUMBER`].
+    pub fn numbers(&self, last: u64) -> Result<Vec<u64>> {
+        let place = || format!("{} {:?}", self.log.name, self.stream);
+        let first = self.start.unwrap_or(last + 1);
+        if first <= last {
+            let message = format!("the stream has given numbers up to {last}, not below {first}");
+            return Err(Error::new(Kind::Conflict, message)
+                .at(place())
+                .advice("start above the last number that it gave"));
+        }
+        let end = first.checked_add(self.entries.len() as u64).filter(|end| *end <= MAX_NUMBER + 1);
+        let end = end.ok_or_else(|| {
+            Error::new(Kind::TooLarge, "the stream has no such numbers")
+                .at(place())
+                .advice(format!("numbers go up to {MAX_NUMBER}"))
+        })?;
+        Ok((first..end).collect())
+    }
 }
 
 /// An entry to add.

@@ -16,8 +16,8 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 pub use batch::{
-    Append, Batch, Committed, Expect, Known, MAX_BATCH_BYTES, MAX_BODY, MAX_OPERATIONS, NewEntry,
-    Operation, Outcome, Put, Save,
+    Append, Batch, Committed, Expect, Known, MAX_BATCH_BYTES, MAX_BODY, MAX_NUMBER, MAX_OPERATIONS,
+    NewEntry, Operation, Outcome, Put, Save,
 };
 pub use blob::{Blob, FoundBlob, Hash, Want};
 pub use read::{
@@ -92,7 +92,7 @@ pub trait Driver: Reader {
     ///   for themselves);
     /// - numbers of a stream are dense, in commit order, never given twice, also by many writers
     ///   in many processes; an append with `start` gives that number to its first entry and is
-    ///   refused (`Conflict`) when the stream has given it already;
+    ///   refused (`Conflict`) when the stream has given it already ([`Append::numbers`]);
     /// - entry ids are unique within the entries that a stream has; what a known one means is the
     ///   append's [`Known`];
     /// - entries leave only by trimming from the front, or with their stream;

@@ -8,9 +8,6 @@ use crate::driver::{Append, Entry, Hash, Head, NewEntry, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 
-/// The largest number of an entry: it and the one after it fit the integers of every database.
-pub(super) const MAX_NUMBER: u64 = i64::MAX as u64 - 1;
-
 impl Commit<'_> {
     pub(super) fn append(&mut self, append: &Append) -> Result<Outcome> {
         let key = self.steps.space().key(append.log, &append.stream)?;
@@ -19,15 +16,13 @@ impl Commit<'_> {
             self.steps.make_stream(&key, self.time);
         }
         let head = self.head(&key)?;
-        let first = append.start.unwrap_or(head.last + 1);
-        let numbers = numbers(&head, first, append.entries.len())
-            .map_err(|error| error.at(stream_place(&key)))?;
+        let numbers = append.numbers(head.last)?;
         let mut bytes = 0;
         for (entry, &number) in append.entries.iter().zip(&numbers) {
             self.push(&key, entry, number)?;
             bytes += entry.body.len() as u64;
         }
-        if let Some(&last) = numbers.last() {
+        if let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) {
             let count = head.count + numbers.len() as u64;
             let first = if head.count == 0 { first } else { head.first };
             let bytes = head.bytes + bytes;
@@ -146,21 +141,4 @@ impl Commit<'_> {
         self.steps.set_head(key, head);
         self.changed_streams.insert(key.clone());
     }
-}
-
-/// The numbers that `count` entries get, from `first` on.
-fn numbers(head: &Head, first: u64, count: usize) -> Result<Vec<u64>> {
-    if first <= head.last {
-        let message =
-            format!("the stream has given numbers up to {}, not below {first}", head.last);
-        return Err(
-            Error::new(Kind::Conflict, message).advice("start above the last number that it gave")
-        );
-    }
-    let end = first.checked_add(count as u64).filter(|end| *end <= MAX_NUMBER + 1);
-    let end = end.ok_or_else(|| {
-        Error::new(Kind::TooLarge, "the stream has no such numbers")
-            .advice(format!("numbers go up to {MAX_NUMBER}"))
-    })?;
-    Ok((first..end).collect())
 }

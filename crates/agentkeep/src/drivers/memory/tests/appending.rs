@@ -1,8 +1,8 @@
 //! Numbers and ids of entries.
 
 use super::*;
+use crate::driver::MAX_NUMBER;
 use crate::driver::{Expect, Outcome};
-use crate::drivers::memory::entries::MAX_NUMBER;
 use crate::schema::STREAMS;
 
 fn numbers(committed: &Committed) -> Vec<Vec<u64>> {

@@ -12,26 +12,8 @@ use crate::error::{Error, Kind};
 use crate::json::Json;
 use crate::schema::{EntryId, Log, STREAMS, Stream, Turn};
 
-/// The largest number of an entry: it and the one after it fit the integers of every database.
-const MAX_NUMBER: u64 = i64::MAX.cast_unsigned() - 1;
 /// SQLite's code for a value that is there already in a unique index.
 const NOT_UNIQUE: std::ffi::c_int = rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
-
-/// The numbers that an append's entries get.
-fn numbers(head: &Head, append: &Append) -> Outcomes<Vec<u64>> {
-    let first = append.start.unwrap_or(head.last + 1);
-    if first <= head.last {
-        let message = format!("the stream has given the number {first} already");
-        return refuse(Kind::Conflict, &message, &append.stream);
-    }
-    let end = first.checked_add(append.entries.len() as u64).filter(|end| *end <= MAX_NUMBER + 1);
-    let Some(end) = end else {
-        let error = Error::new(Kind::TooLarge, "the stream has no such numbers")
-            .at(format!("{} {:?}", append.log.name, append.stream));
-        return Err(error.advice(format!("numbers go up to {MAX_NUMBER}")).into());
-    };
-    Ok((first..end).collect())
-}
 
 impl Apply<'_> {
     /// The numbers of an append's entries, when all are known with equal bodies.
@@ -120,7 +102,7 @@ impl Apply<'_> {
             Some(row) => row,
             None => self.make_stream(append.log, &append.stream)?,
         };
-        let numbers = numbers(&row.head, append)?;
+        let numbers = append.numbers(row.head.last)?;
         if append.entries.is_empty() {
             return Ok(Outcome::Appended { numbers });
         }
