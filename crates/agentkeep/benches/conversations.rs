@@ -94,6 +94,7 @@ fn timed(work: impl FnOnce()) -> Duration {
 
 /// Plain rusqlite.
 fn floor(folder: &Path, durability: &str) -> Connection {
+    std::fs::create_dir_all(folder).unwrap();
     let connection = Connection::open(folder.join("floor.db")).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
     let synchronous = if durability == "power" { "FULL" } else { "NORMAL" };
@@ -192,33 +193,103 @@ fn sixty_four(runtime: &Runtime) {
     let (count, mut a, mut b) = (64 * 40, 0, 0);
     let plain = &floor(folder.path(), "power");
     let store = &runtime.block_on(store(folder.path(), "power"));
+    let mut ours = || {
+        let shares = shares(next(&mut b, count), count);
+        move || {
+            at_once(runtime, shares, |share| {
+                let store = store.clone();
+                async move { add_all(&store, "s", share).await }
+            });
+        }
+    };
     compare(
-        "add, 64 writers, power",
+        "add, 64 writers / a bare loop",
         count,
         || {
             let rows = rows(next(&mut a, count), count);
             move || insert_in_groups(plain, &rows, 64)
         },
+        &mut ours,
+    );
+    let writer = &Writer::start(floor(&folder.path().join("thread"), "power"));
+    let mut c = 0;
+    compare(
+        "add, 64 writers / a writer thread",
+        count,
         || {
-            let from = next(&mut b, count);
-            let shares: Vec<Vec<Message>> =
-                (0..64).map(|task| messages(from + task * (count / 64), count / 64)).collect();
+            let from = next(&mut c, count);
+            let shares: Vec<_> =
+                (0..64).map(|t| rows(from + t * (count / 64), count / 64)).collect();
             move || {
-                runtime.block_on(async {
-                    let tasks: Vec<_> = shares
-                        .into_iter()
-                        .map(|share| {
-                            let store = store.clone();
-                            tokio::spawn(async move { add_all(&store, "s", share).await })
-                        })
-                        .collect();
-                    for task in tasks {
-                        task.await.unwrap();
+                at_once(runtime, shares, |share| {
+                    let writer = writer.clone();
+                    async move {
+                        for row in share {
+                            writer.insert(row).await;
+                        }
                     }
                 });
             }
         },
+        &mut ours,
     );
+}
+
+/// The messages of 64 tasks.
+fn shares(from: u64, count: u64) -> Vec<Vec<Message>> {
+    (0..64).map(|task| messages(from + task * (count / 64), count / 64)).collect()
+}
+
+/// A task for each share, all at once.
+fn at_once<T, F: Future<Output = ()> + Send + 'static>(
+    runtime: &Runtime,
+    shares: Vec<T>,
+    work: impl Fn(T) -> F,
+) {
+    runtime.block_on(async {
+        let tasks: Vec<_> = shares.into_iter().map(|share| tokio::spawn(work(share))).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+}
+
+type Row = (i64, String, String);
+
+/// A plain thread that inserts what tasks send it, up to 64 a transaction.
+#[derive(Clone)]
+struct Writer(tokio::sync::mpsc::UnboundedSender<(Row, tokio::sync::oneshot::Sender<()>)>);
+
+impl Writer {
+    fn start(plain: Connection) -> Self {
+        let (sender, mut queue) = tokio::sync::mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            while let Some(first) = queue.blocking_recv() {
+                let mut group: Vec<(Row, tokio::sync::oneshot::Sender<()>)> = vec![first];
+                while group.len() < 64
+                    && let Ok(next) = queue.try_recv()
+                {
+                    group.push(next);
+                }
+                plain.execute_batch("BEGIN IMMEDIATE").unwrap();
+                let mut insert = plain.prepare_cached(INSERT).unwrap();
+                for (row, _) in &group {
+                    insert.execute(rusqlite::params![row.0, row.1, row.2]).unwrap();
+                }
+                plain.execute_batch("COMMIT").unwrap();
+                for (_, answer) in group {
+                    let _ = answer.send(());
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    async fn insert(&self, row: Row) {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        self.0.send((row, sender)).unwrap();
+        answer.await.unwrap();
+    }
 }
 
 fn add_many(runtime: &Runtime) {
