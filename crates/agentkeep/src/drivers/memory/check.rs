@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::space::{BlobState, Names, Space, StreamKey, StreamState, Turns, stream_place};
-use super::tell::{blob_body, blob_record, stream_body, stream_record};
 use crate::driver::{CheckReport, Hash, Usage};
+use crate::drivers::rows::built_in::{blob_record, stream_body, stream_record};
 use crate::json::Json;
 use crate::schema::{BLOBS, Key, NAMESPACES, Namespace, STREAMS, Schema, Table};
 
@@ -135,7 +135,7 @@ impl Check<'_> {
         if references == 0 {
             self.report.due(format!("{}{place}", self.prefix), "nothing refers to it");
         }
-        self.told(&BLOBS, blob_record(hash).ok(), &blob_body(hash, state));
+        self.told(&BLOBS, blob_record(hash).ok(), &state.told(hash));
         self.report.blobs += 1;
     }
 

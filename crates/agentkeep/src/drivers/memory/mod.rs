@@ -5,14 +5,11 @@ mod check;
 mod commit;
 mod entries;
 mod expect;
-mod find;
-mod operations;
 mod read;
 mod records;
 mod snapshot;
 mod space;
 mod steps;
-mod table;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -24,15 +21,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
-use self::operations::Operations;
 use self::read::View;
 use self::snapshot::Frozen;
 use self::space::{Names, Space};
-use self::table::Rows;
 use crate::driver::{
     Batch, CheckReport, Committed, Description, Driver, Durability, Entries, Find, Found,
     FoundBlob, Hash, Hub, Maintain, Read, Reader, Record, Snapshot, Usage, Want, Watch,
 };
+use crate::drivers::rows::Rows;
+use crate::drivers::rows::operations::Operations;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, Log, NAMESPACES, Namespace, Schema, Stream};
 

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::find;
 use super::space::{Space, StreamState};
-use super::table::Rows;
 use crate::driver::{
     Entries, Entry, Find, Found, FoundBlob, Hash, Head, Read, Record, Stretch, Want, Which,
 };
+use crate::drivers::rows::{Rows, page};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, NAMESPACES, Stream, Table};
 
@@ -39,7 +38,7 @@ impl<'a> View<'a> {
         find.validate()?;
         let places = self.rows(find.table)?.places(find.index);
         let places = places.ok_or_else(|| Error::new(Kind::InvalidInput, "no such index"))?;
-        find::page(places, find)
+        page(places, find)
     }
 
     pub(super) fn blobs(self, hashes: &[Hash], want: Want) -> Vec<Option<FoundBlob>> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::commit::Commit;
-use super::table::Stored;
 use crate::driver::{Outcome, Put, Record, Save};
+use crate::drivers::rows::Stored;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, NAMESPACES};
 

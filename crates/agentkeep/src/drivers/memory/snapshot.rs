@@ -8,9 +8,9 @@ use async_trait::async_trait;
 
 use super::read::View;
 use super::space::Space;
-use super::table::Rows;
 use super::{closed, ours};
 use crate::driver::{Entries, Find, Found, FoundBlob, Hash, Read, Reader, Record, Want};
+use crate::drivers::rows::Rows;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, Namespace};
 

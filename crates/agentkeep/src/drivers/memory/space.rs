@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::table::Rows;
 use crate::driver::{Blob, Entry, Hash, Head};
+use crate::drivers::rows::Rows;
+use crate::drivers::rows::built_in::blob_body;
 use crate::error::{Error, Kind, Result};
+use crate::json::Json;
 use crate::schema::{BLOBS, EntryId, Log, STREAMS, Schema, Stream, Table, Turn};
 
 /// A stream is named by its log and its name.
@@ -117,6 +119,11 @@ impl StreamState {
 }
 
 impl BlobState {
+    /// What the built-in table says of it.
+    pub(super) fn told(&self, hash: Hash) -> Json {
+        blob_body(hash, self.blob.bytes().len() as u64, self.references, self.unreferenced_since)
+    }
+
     pub(super) fn new(blob: Blob, time: i64) -> Self {
         Self { blob, references: 0, unreferenced_since: Some(time) }
     }

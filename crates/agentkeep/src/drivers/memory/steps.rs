@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::space::{BlobState, Names, Space, StreamKey, StreamState};
-use super::table::{Rows, Stored};
 use crate::driver::{Entry, Hash, Head};
+use crate::drivers::rows::{Rows, Stored};
 use crate::error::Result;
 use crate::schema::{BLOBS, Key, NAMESPACES, STREAMS, Table};
 

@@ -2,11 +2,12 @@
 //! carry no turn: they tell of what many turns did.
 
 use super::commit::Commit;
-use super::space::{BlobState, StreamKey};
-use crate::driver::{Hash, Head, Put, Save};
+use super::space::StreamKey;
+use crate::driver::{Hash, Put, Save};
+use crate::drivers::rows::built_in::{blob_record, stream_body, stream_record};
 use crate::error::Result;
 use crate::json::{Json, ObjectEditor};
-use crate::schema::{BLOBS, Key, NAMESPACES, STREAMS};
+use crate::schema::{Key, NAMESPACES};
 
 impl Commit<'_> {
     /// Brings the built-in tables up to date with what the commit did.
@@ -19,7 +20,7 @@ impl Commit<'_> {
         }
         for hash in std::mem::take(&mut self.changed_blobs) {
             if let Some(state) = self.steps.space().blobs.get(&hash) {
-                let body = blob_body(hash, state);
+                let body = state.told(hash);
                 self.tell_blob(blob_record(hash)?, body)?;
             }
         }
@@ -49,38 +50,4 @@ impl Commit<'_> {
     pub(super) fn tell_dropped_blob(&mut self, hash: Hash) -> Result<()> {
         self.remove(&blob_record(hash)?).map(|_| ())
     }
-}
-
-pub(super) fn stream_record(key: &StreamKey) -> Result<Key> {
-    Key::new(&STREAMS, [key.0, key.1.as_str()])
-}
-
-pub(super) fn blob_record(hash: Hash) -> Result<Key> {
-    Key::new(&BLOBS, [hash.to_hex().as_str()])
-}
-
-pub(super) fn stream_body((log, stream): &StreamKey, head: &Head) -> Json {
-    let mut body = ObjectEditor::default();
-    body.set("log", &Json::string(log)).set("stream", &Json::string(stream.as_str()));
-    body.set("birth", &Json::string(&format!("{:016x}", head.birth)));
-    body.set("first", &integer(head.first)).set("last", &integer(head.last));
-    body.set("count", &integer(head.count)).set("bytes", &integer(head.bytes));
-    body.set("updated", &Json::integer(head.updated));
-    body.finish()
-}
-
-pub(super) fn blob_body(hash: Hash, state: &BlobState) -> Json {
-    let mut body = ObjectEditor::default();
-    body.set("hash", &Json::string(&hash.to_hex()));
-    body.set("size", &integer(state.blob.bytes().len() as u64));
-    body.set("references", &integer(state.references));
-    if let Some(since) = state.unreferenced_since {
-        body.set("unreferencedSince", &Json::integer(since));
-    }
-    body.finish()
-}
-
-/// Counts and numbers never come near the end of `i64`.
-fn integer(value: u64) -> Json {
-    Json::integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

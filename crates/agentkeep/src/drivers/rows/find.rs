@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::table::{Places, Stored};
+use super::{Places, Stored};
 use crate::driver::{Continuation, Find, Found};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{BY_TURN, FieldValue, Order, Value};
@@ -15,7 +15,7 @@ struct Stretch {
 }
 
 /// One page of the records that `places`, the query's index, has.
-pub(super) fn page(places: &Places, find: &Find) -> Result<Found> {
+pub(in crate::drivers) fn page(places: &Places, find: &Find) -> Result<Found> {
     let mut found = Found { records: Vec::new(), next: None };
     let Some(stretch) = stretch(find)? else { return Ok(found) };
     let end = stretch.end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);

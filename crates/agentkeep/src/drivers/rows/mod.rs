@@ -1,22 +1,29 @@
-//! Records of one table with their indexes.
+//! Records of one table with their indexes, in memory: what the drivers without a database of
+//! their own find records with.
+
+pub(in crate::drivers) mod built_in;
+mod find;
+pub(in crate::drivers) mod operations;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+
+pub(in crate::drivers) use find::page;
 
 use crate::driver::{CheckReport, Record};
 use crate::schema::{BY_KEY, BY_TURN, FieldValue, Index, Key, Order, Table, Value, index_entries};
 
 /// A record with its indexed fields.
 #[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) record: Record,
-    pub(super) fields: Vec<FieldValue>,
+pub(in crate::drivers) struct Stored {
+    pub(in crate::drivers) record: Record,
+    pub(in crate::drivers) fields: Vec<FieldValue>,
 }
 
 /// One table. A clone, made when a snapshot holds the other one, shares all records and places.
 #[derive(Debug, Clone)]
-pub(super) struct Rows {
+pub(in crate::drivers) struct Rows {
     table: &'static Table,
     records: BTreeMap<Key, Arc<Stored>>,
     indexes: Vec<(&'static Index, Places)>,
@@ -24,7 +31,7 @@ pub(super) struct Rows {
 
 /// An index: the encoded values, then the encoded key, so that byte order is the index's order
 /// with ties by key.
-pub(super) type Places = BTreeMap<Arc<[u8]>, Arc<Stored>>;
+pub(in crate::drivers) type Places = BTreeMap<Arc<[u8]>, Arc<Stored>>;
 
 impl Stored {
     fn places(&self, index: &Index) -> impl Iterator<Item = Arc<[u8]>> {
@@ -38,30 +45,34 @@ impl Stored {
 }
 
 impl Rows {
-    pub(super) fn new(table: &'static Table) -> Self {
+    pub(in crate::drivers) fn new(table: &'static Table) -> Self {
         let indexes = [&BY_KEY, &BY_TURN].into_iter().chain(table.indexes);
         let indexes = indexes.map(|index| (index, Places::new())).collect();
         Self { table, records: BTreeMap::new(), indexes }
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<&Arc<Stored>> {
+    pub(in crate::drivers) fn get(&self, key: &Key) -> Option<&Arc<Stored>> {
         self.records.get(key)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::drivers) fn len(&self) -> usize {
         self.records.len()
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Record> {
+    pub(in crate::drivers) fn all(&self) -> impl Iterator<Item = &Record> {
         self.records.values().map(|stored| &stored.record)
     }
 
-    pub(super) fn places(&self, index: &Index) -> Option<&Places> {
+    pub(in crate::drivers) fn places(&self, index: &Index) -> Option<&Places> {
         self.indexes.iter().find(|(known, _)| known.name == index.name).map(|(_, places)| places)
     }
 
     /// Puts a record in the place of the old one, which it answers; `None` takes it away.
-    pub(super) fn set(&mut self, key: &Key, new: Option<Arc<Stored>>) -> Option<Arc<Stored>> {
+    pub(in crate::drivers) fn set(
+        &mut self,
+        key: &Key,
+        new: Option<Arc<Stored>>,
+    ) -> Option<Arc<Stored>> {
         let old = self.records.remove(key);
         for (index, places) in &mut self.indexes {
             for place in old.iter().flat_map(|old| old.places(index)) {
@@ -77,7 +88,7 @@ impl Rows {
 
     /// True when a record has this value as the first field of the index; `None` when the table
     /// has no such index, or one without fields.
-    pub(super) fn has(&self, index: &Index, value: &Value) -> Option<bool> {
+    pub(in crate::drivers) fn has(&self, index: &Index, value: &Value) -> Option<bool> {
         let (_, order) = index.fields.first()?;
         let mut prefix = Vec::new();
         value.encode(*order == Order::Descending, &mut prefix);
@@ -87,7 +98,7 @@ impl Rows {
     }
 
     /// Recomputes fields and places from the bodies.
-    pub(super) fn check(&self, namespace: &str, report: &mut CheckReport) {
+    pub(in crate::drivers) fn check(&self, namespace: &str, report: &mut CheckReport) {
         for stored in self.records.values() {
             if !self.table.extract(&stored.record.body).is_ok_and(|found| found == stored.fields) {
                 let place = format!("{namespace}{}", stored.record.key);

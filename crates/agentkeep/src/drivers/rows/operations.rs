@@ -13,7 +13,7 @@ const KEPT: usize = 100_000;
 
 /// The operations of one namespace.
 #[derive(Debug, Default)]
-pub(super) struct Operations {
+pub(in crate::drivers) struct Operations {
     known: HashMap<OperationId, Known>,
     /// When each was committed, oldest first.
     order: VecDeque<(i64, OperationId)>,
@@ -27,7 +27,7 @@ struct Known {
 
 impl Operations {
     /// What the batch answered before, if its operation id is known.
-    pub(super) fn replay(&self, batch: &Batch) -> Result<Option<Committed>> {
+    pub(in crate::drivers) fn replay(&self, batch: &Batch) -> Result<Option<Committed>> {
         let Some(id) = &batch.operation else { return Ok(None) };
         let Some(known) = self.known.get(id) else { return Ok(None) };
         if known.digest != batch.digest() {
@@ -42,7 +42,7 @@ impl Operations {
     }
 
     /// Keeps what the batch answered, and forgets what is old enough.
-    pub(super) fn keep(&mut self, batch: &Batch, committed: &Committed) {
+    pub(in crate::drivers) fn keep(&mut self, batch: &Batch, committed: &Committed) {
         let Some(id) = &batch.operation else { return };
         let known = Known { digest: batch.digest(), committed: committed.clone() };
         self.known.insert(id.clone(), known);

@@ -1,0 +1,49 @@
+//! What the built-in tables say of streams and blobs.
+
+use crate::driver::{Hash, Head};
+use crate::error::Result;
+use crate::json::{Json, ObjectEditor};
+use crate::schema::{BLOBS, Key, STREAMS, Stream};
+
+/// The key of a stream's record.
+pub(in crate::drivers) fn stream_record((log, stream): &(&str, Stream)) -> Result<Key> {
+    Key::new(&STREAMS, [log, stream.as_str()])
+}
+
+/// The key of a blob's record.
+pub(in crate::drivers) fn blob_record(hash: Hash) -> Result<Key> {
+    Key::new(&BLOBS, [hash.to_hex().as_str()])
+}
+
+/// The body of a stream's record.
+pub(in crate::drivers) fn stream_body((log, stream): &(&str, Stream), head: &Head) -> Json {
+    let mut body = ObjectEditor::default();
+    body.set("log", &Json::string(log)).set("stream", &Json::string(stream.as_str()));
+    body.set("birth", &Json::string(&format!("{:016x}", head.birth)));
+    body.set("first", &integer(head.first)).set("last", &integer(head.last));
+    body.set("count", &integer(head.count)).set("bytes", &integer(head.bytes));
+    body.set("updated", &Json::integer(head.updated));
+    body.finish()
+}
+
+/// The body of a blob's record.
+pub(in crate::drivers) fn blob_body(
+    hash: Hash,
+    size: u64,
+    references: u64,
+    unreferenced_since: Option<i64>,
+) -> Json {
+    let mut body = ObjectEditor::default();
+    body.set("hash", &Json::string(&hash.to_hex()));
+    body.set("size", &integer(size));
+    body.set("references", &integer(references));
+    if let Some(since) = unreferenced_since {
+        body.set("unreferencedSince", &Json::integer(since));
+    }
+    body.finish()
+}
+
+/// Counts and numbers never come near the end of `i64`.
+fn integer(value: u64) -> Json {
+    Json::integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
