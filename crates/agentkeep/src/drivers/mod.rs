@@ -1,6 +1,6 @@
 //! The drivers: one module each. None knows another, or anything above the seam.
 
+mod kernel;
 pub mod memory;
-mod rows;
 #[cfg(feature = "sqlite")]
 pub mod sql;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::space::{BlobState, Names, Space, StreamKey, StreamState, Turns, stream_place};
+use super::space::{Kept, Names, Space, StreamState, Turns};
 use crate::driver::{CheckReport, Hash, Usage};
-use crate::drivers::rows::built_in::{blob_record, stream_body, stream_record};
+use crate::drivers::kernel::built_in::{blob_record, stream_body, stream_record};
+use crate::drivers::kernel::{StreamKey, stream_place};
 use crate::json::Json;
 use crate::schema::{BLOBS, Key, NAMESPACES, Namespace, STREAMS, Schema, Table};
 
@@ -108,8 +109,8 @@ impl Check<'_> {
     }
 
     fn blobs(&mut self) {
-        for (hash, state) in self.space.blobs.iter() {
-            self.blob(*hash, state);
+        for (hash, kept) in self.space.blobs.iter() {
+            self.blob(*hash, kept);
         }
         for hash in std::mem::take(&mut self.references).into_keys() {
             self.damaged(&format!("blob {hash}"), "it is referred to and is not there");
@@ -120,7 +121,7 @@ impl Check<'_> {
         }
     }
 
-    fn blob(&mut self, hash: Hash, state: &BlobState) {
+    fn blob(&mut self, hash: Hash, Kept { blob, state }: &Kept) {
         let place = format!("blob {hash}");
         let references = self.references.remove(&hash).unwrap_or(0);
         if references != state.references {
@@ -129,7 +130,10 @@ impl Check<'_> {
         if state.unreferenced_since.is_some() != (references == 0) {
             self.damaged(&place, "it is told wrongly whether something refers to it");
         }
-        if state.blob.hash() != hash || Hash::of(state.blob.bytes()) != hash {
+        if blob.hash() != hash
+            || Hash::of(blob.bytes()) != hash
+            || state.size != blob.bytes().len() as u64
+        {
             self.damaged(&place, "its bytes are damaged");
         }
         if references == 0 {
@@ -170,6 +174,6 @@ pub(super) fn usage(schema: &Schema, space: &Space) -> Usage {
         records: schema.tables.iter().map(count).collect(),
         logs: schema.logs.iter().map(|known| log(known.name)).collect(),
         blobs: space.blobs.len() as u64,
-        blob_bytes: space.blobs.values().map(|state| state.blob.bytes().len() as u64).sum(),
+        blob_bytes: space.blobs.values().map(|kept| kept.state.size).sum(),
     }
 }

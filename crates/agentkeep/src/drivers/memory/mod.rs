@@ -2,15 +2,10 @@
 //! against, so it is written to be read.
 
 mod check;
-mod commit;
-mod entries;
-mod expect;
 mod read;
-mod records;
 mod snapshot;
 mod space;
 mod steps;
-mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -24,12 +19,12 @@ use async_trait::async_trait;
 use self::read::View;
 use self::snapshot::Frozen;
 use self::space::{Names, Space};
+use self::steps::Steps;
 use crate::driver::{
     Batch, CheckReport, Committed, Description, Driver, Durability, Entries, Find, Found,
     FoundBlob, Hash, Hub, Maintain, Read, Reader, Record, Snapshot, Usage, Want, Watch,
 };
-use crate::drivers::rows::Rows;
-use crate::drivers::rows::operations::Operations;
+use crate::drivers::kernel::{Operations, Rows, apply};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, Log, NAMESPACES, Namespace, Schema, Stream};
 
@@ -138,7 +133,7 @@ impl Memory {
         }
         let time = now().max(state.time);
         let space = Arc::make_mut(&mut home.space);
-        let applied = commit::apply(space, &mut state.names, time, batch)?;
+        let applied = apply(&mut Steps::new(space, &mut state.names), time, batch)?;
         state.time = time;
         home.operations.keep(batch, &applied);
         Ok(applied)

@@ -6,7 +6,7 @@ use super::space::{Space, StreamState};
 use crate::driver::{
     Entries, Entry, Find, Found, FoundBlob, Hash, Head, Read, Record, Stretch, Want, Which,
 };
-use crate::drivers::rows::{Rows, page};
+use crate::drivers::kernel::{Rows, page};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, NAMESPACES, Stream, Table};
 
@@ -43,9 +43,9 @@ impl<'a> View<'a> {
 
     pub(super) fn blobs(self, hashes: &[Hash], want: Want) -> Vec<Option<FoundBlob>> {
         let found = |hash: &Hash| {
-            self.space.blobs.get(hash).map(|state| match want {
+            self.space.blobs.get(hash).map(|kept| match want {
                 Want::Presence => FoundBlob::Present,
-                Want::Bytes => FoundBlob::Bytes(state.blob.clone()),
+                Want::Bytes => FoundBlob::Bytes(kept.blob.clone()),
             })
         };
         hashes.iter().map(found).collect()

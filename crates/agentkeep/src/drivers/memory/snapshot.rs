@@ -10,7 +10,7 @@ use super::read::View;
 use super::space::Space;
 use super::{closed, ours};
 use crate::driver::{Entries, Find, Found, FoundBlob, Hash, Read, Reader, Record, Want};
-use crate::drivers::rows::Rows;
+use crate::drivers::kernel::Rows;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, Namespace};
 

@@ -4,14 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::driver::{Blob, Entry, Hash, Head};
-use crate::drivers::rows::Rows;
-use crate::drivers::rows::built_in::blob_body;
+use crate::drivers::kernel::{BlobState, Rows, StreamKey};
 use crate::error::{Error, Kind, Result};
-use crate::json::Json;
 use crate::schema::{BLOBS, EntryId, Log, STREAMS, Schema, Stream, Table, Turn};
-
-/// A stream is named by its log and its name.
-pub(super) type StreamKey = (&'static str, Stream);
 
 /// For a log and a turn, the entries that the turn wrote.
 pub(super) type Turns = BTreeMap<(&'static str, Turn), BTreeSet<(Stream, u64)>>;
@@ -25,7 +20,7 @@ pub(super) struct Space {
     pub(super) tables: BTreeMap<&'static str, Arc<Rows>>,
     pub(super) streams: Arc<BTreeMap<StreamKey, Arc<StreamState>>>,
     pub(super) turns: Arc<Turns>,
-    pub(super) blobs: Arc<BTreeMap<Hash, BlobState>>,
+    pub(super) blobs: Arc<BTreeMap<Hash, Kept>>,
     /// The largest version that a deleted record had.
     pub(super) floors: [u64; 4],
 }
@@ -39,13 +34,11 @@ pub(super) struct StreamState {
     pub(super) ids: HashMap<EntryId, u64>,
 }
 
-/// A blob and how many records and entries refer to it.
+/// A blob with its bytes.
 #[derive(Debug, Clone)]
-pub(super) struct BlobState {
+pub(super) struct Kept {
     pub(super) blob: Blob,
-    pub(super) references: u64,
-    /// Since when there is no reference.
-    pub(super) unreferenced_since: Option<i64>,
+    pub(super) state: BlobState,
 }
 
 /// The store-wide table `_namespaces`.
@@ -79,11 +72,6 @@ impl Space {
         })
     }
 
-    /// The stream's place in the log.
-    pub(super) fn key(&self, log: &Log, stream: &Stream) -> Result<StreamKey> {
-        self.known_log(log).map(|name| (name, stream.clone()))
-    }
-
     /// Refuses a log that the schema does not have.
     pub(super) fn known_log(&self, log: &Log) -> Result<&'static str> {
         self.schema.log(log.name).map(|log| log.name).ok_or_else(|| {
@@ -93,9 +81,7 @@ impl Space {
 }
 
 impl StreamState {
-    pub(super) fn new(time: i64) -> Self {
-        let birth = uuid::Uuid::new_v4().as_u64_pair().0;
-        let head = Head { birth, first: 1, last: 0, count: 0, bytes: 0, updated: time };
+    pub(super) fn new(head: Head) -> Self {
         Self { head, entries: VecDeque::new(), ids: HashMap::new() }
     }
 
@@ -116,20 +102,4 @@ impl StreamState {
     pub(super) fn first(&self) -> u64 {
         self.entries.front().map_or(self.head.last + 1, |entry| entry.number)
     }
-}
-
-impl BlobState {
-    /// What the built-in table says of it.
-    pub(super) fn told(&self, hash: Hash) -> Json {
-        blob_body(hash, self.blob.bytes().len() as u64, self.references, self.unreferenced_since)
-    }
-
-    pub(super) fn new(blob: Blob, time: i64) -> Self {
-        Self { blob, references: 0, unreferenced_since: Some(time) }
-    }
-}
-
-/// The place of a stream, for errors and reports.
-pub(super) fn stream_place(key: &StreamKey) -> String {
-    format!("{} {:?}", key.0, key.1)
 }

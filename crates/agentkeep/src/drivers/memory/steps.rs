@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::space::{BlobState, Names, Space, StreamKey, StreamState};
-use crate::driver::{Entry, Hash, Head};
-use crate::drivers::rows::{Rows, Stored};
+use super::space::{Kept, Names, Space, StreamState};
+use crate::driver::{Blob, Entry, Hash, Head};
+use crate::drivers::kernel::{BlobState, Ground, Rows, Stored, StreamKey, floor_of, is_names};
 use crate::error::Result;
-use crate::schema::{BLOBS, Key, NAMESPACES, STREAMS, Table};
+use crate::schema::{EntryId, Index, Key, Log, Table, Value};
 
 /// A namespace being changed.
 pub(super) struct Steps<'a> {
@@ -20,7 +20,7 @@ pub(super) struct Steps<'a> {
 enum Undo {
     Record(Key, Option<Arc<Stored>>),
     Floor(usize, u64),
-    Blob(Hash, Option<BlobState>),
+    Blob(Hash, Option<Kept>),
     Made(StreamKey),
     Dropped(StreamKey, Arc<StreamState>),
     Head(StreamKey, Head),
@@ -34,33 +34,12 @@ impl<'a> Steps<'a> {
         Self { space, names, undo: Vec::new() }
     }
 
-    pub(super) fn space(&self) -> &Space {
-        self.space
-    }
-
-    pub(super) fn rows(&self, table: &Table) -> Result<&Rows> {
+    fn rows(&self, table: &Table) -> Result<&Rows> {
         if is_names(table) { Ok(&self.names.rows) } else { self.space.rows(table) }
     }
 
-    pub(super) fn stored(&self, key: &Key) -> Result<Option<&Arc<Stored>>> {
-        Ok(self.rows(key.table())?.get(key))
-    }
-
-    /// The largest version that a deleted record had.
-    pub(super) fn floor(&self, table: &Table) -> u64 {
-        self.space.floors[floor_of(table)]
-    }
-
-    pub(super) fn raise_floor(&mut self, table: &Table, version: u64) {
-        let floor = &mut self.space.floors[floor_of(table)];
-        self.undo.push(Undo::Floor(floor_of(table), *floor));
-        *floor = (*floor).max(version);
-    }
-
-    /// Writes a record; `None` takes it away.
-    pub(super) fn set_record(&mut self, key: &Key, new: Option<Arc<Stored>>) {
-        let old = self.swap_record(key, new);
-        self.undo.push(Undo::Record(key.clone(), old));
+    fn stream(&self, key: &StreamKey) -> Option<&StreamState> {
+        self.space.streams.get(key).map(|stream| &**stream)
     }
 
     fn swap_record(&mut self, key: &Key, new: Option<Arc<Stored>>) -> Option<Arc<Stored>> {
@@ -72,53 +51,20 @@ impl<'a> Steps<'a> {
         Arc::make_mut(rows).set(key, new)
     }
 
-    /// Writes a blob's state; `None` takes the blob away.
-    pub(super) fn set_blob(&mut self, hash: Hash, new: Option<BlobState>) {
-        let old = self.swap_blob(hash, new);
-        self.undo.push(Undo::Blob(hash, old));
-    }
-
-    fn swap_blob(&mut self, hash: Hash, new: Option<BlobState>) -> Option<BlobState> {
+    fn swap_blob(&mut self, hash: Hash, new: Option<Kept>) -> Option<Kept> {
         let blobs = Arc::make_mut(&mut self.space.blobs);
         match new {
-            Some(state) => blobs.insert(hash, state),
+            Some(kept) => blobs.insert(hash, kept),
             None => blobs.remove(&hash),
         }
-    }
-
-    pub(super) fn stream(&self, key: &StreamKey) -> Option<&StreamState> {
-        self.space.streams.get(key).map(|stream| &**stream)
     }
 
     fn stream_mut(&mut self, key: &StreamKey) -> Option<&mut StreamState> {
         Arc::make_mut(&mut self.space.streams).get_mut(key).map(Arc::make_mut)
     }
 
-    pub(super) fn make_stream(&mut self, key: &StreamKey, time: i64) {
-        let state = Arc::new(StreamState::new(time));
-        Arc::make_mut(&mut self.space.streams).insert(key.clone(), state);
-        self.undo.push(Undo::Made(key.clone()));
-    }
-
-    pub(super) fn set_head(&mut self, key: &StreamKey, head: Head) {
-        if let Some(stream) = self.stream_mut(key) {
-            let old = std::mem::replace(&mut stream.head, head);
-            self.undo.push(Undo::Head(key.clone(), old));
-        }
-    }
-
-    /// Adds an entry to the end.
-    pub(super) fn push(&mut self, key: &StreamKey, entry: Arc<Entry>) {
-        self.index_turn(key.0, &entry);
-        if let Some(stream) = self.stream_mut(key) {
-            stream.ids.extend(entry.id.clone().map(|id| (id, entry.number)));
-            stream.entries.push_back(entry);
-            self.undo.push(Undo::Pushed(key.clone()));
-        }
-    }
-
     /// Takes the first entry away, if its number is below `before`.
-    pub(super) fn trim_one(&mut self, key: &StreamKey, before: u64) -> Option<Arc<Entry>> {
+    fn trim_one(&mut self, key: &StreamKey, before: u64) -> Option<Arc<Entry>> {
         let stream = self.stream_mut(key)?;
         let entry = stream.entries.pop_front_if(|entry| entry.number < before)?;
         forget_id(stream, &entry);
@@ -127,33 +73,10 @@ impl<'a> Steps<'a> {
         Some(entry)
     }
 
-    /// Puts an entry in the place of the one with its number; id and turn must be the same.
-    pub(super) fn rewrite(&mut self, key: &StreamKey, entry: Arc<Entry>) {
-        if let Some(old) = self.swap_entry(key, entry) {
-            self.undo.push(Undo::Rewritten(key.clone(), old));
-        }
-    }
-
     fn swap_entry(&mut self, key: &StreamKey, entry: Arc<Entry>) -> Option<Arc<Entry>> {
         let stream = self.stream_mut(key)?;
         let place = stream.place(entry.number);
         Some(std::mem::replace(stream.entries.get_mut(place)?, entry))
-    }
-
-    pub(super) fn drop_stream(&mut self, key: &StreamKey) -> Option<Arc<StreamState>> {
-        let stream = Arc::make_mut(&mut self.space.streams).remove(key)?;
-        for entry in &stream.entries {
-            self.unindex_turn(key.0, entry);
-        }
-        self.undo.push(Undo::Dropped(key.clone(), Arc::clone(&stream)));
-        Some(stream)
-    }
-
-    /// Takes all steps back, the last one first.
-    pub(super) fn take_back(&mut self) {
-        while let Some(step) = self.undo.pop() {
-            self.take_one_back(step);
-        }
     }
 
     fn take_one_back(&mut self, step: Undo) {
@@ -210,20 +133,128 @@ impl<'a> Steps<'a> {
     }
 }
 
+impl Ground for Steps<'_> {
+    fn log(&self, log: &Log) -> Result<&'static str> {
+        self.space.known_log(log)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.space.is_empty()
+    }
+
+    fn stored(&self, key: &Key) -> Result<Option<Arc<Stored>>> {
+        Ok(self.rows(key.table())?.get(key).cloned())
+    }
+
+    fn has(&self, table: &Table, index: &Index, value: &Value) -> Result<Option<bool>> {
+        Ok(self.rows(table)?.has(index, value))
+    }
+
+    fn set_record(&mut self, key: &Key, new: Option<Arc<Stored>>) {
+        let old = self.swap_record(key, new);
+        self.undo.push(Undo::Record(key.clone(), old));
+    }
+
+    fn floor(&self, table: &Table) -> u64 {
+        self.space.floors[floor_of(table)]
+    }
+
+    fn raise_floor(&mut self, table: &Table, version: u64) {
+        let floor = &mut self.space.floors[floor_of(table)];
+        self.undo.push(Undo::Floor(floor_of(table), *floor));
+        *floor = (*floor).max(version);
+    }
+
+    fn blob(&self, hash: Hash) -> Option<BlobState> {
+        self.space.blobs.get(&hash).map(|kept| kept.state.clone())
+    }
+
+    fn keep_blob(&mut self, blob: &Blob) {
+        let kept = Kept { blob: blob.clone(), state: BlobState::new(blob, 0) };
+        let old = self.swap_blob(blob.hash(), Some(kept));
+        self.undo.push(Undo::Blob(blob.hash(), old));
+    }
+
+    fn set_blob(&mut self, hash: Hash, new: Option<BlobState>) {
+        let Some(kept) = self.space.blobs.get(&hash) else { return };
+        let blob = kept.blob.clone();
+        let old = self.swap_blob(hash, new.map(|state| Kept { blob, state }));
+        self.undo.push(Undo::Blob(hash, old));
+    }
+
+    fn head(&self, key: &StreamKey) -> Option<Head> {
+        self.stream(key).map(|stream| stream.head.clone())
+    }
+
+    fn entry(&self, key: &StreamKey, number: u64) -> Result<Option<Arc<Entry>>> {
+        Ok(self.stream(key).and_then(|stream| stream.entry(number)).cloned())
+    }
+
+    fn by_id(&self, key: &StreamKey, id: &EntryId) -> Result<Option<Arc<Entry>>> {
+        Ok(self.stream(key).and_then(|stream| stream.by_id(id)).cloned())
+    }
+
+    fn make_stream(&mut self, key: &StreamKey, head: Head) {
+        let state = Arc::new(StreamState::new(head));
+        Arc::make_mut(&mut self.space.streams).insert(key.clone(), state);
+        self.undo.push(Undo::Made(key.clone()));
+    }
+
+    fn set_head(&mut self, key: &StreamKey, head: Head) {
+        if let Some(stream) = self.stream_mut(key) {
+            let old = std::mem::replace(&mut stream.head, head);
+            self.undo.push(Undo::Head(key.clone(), old));
+        }
+    }
+
+    fn push(&mut self, key: &StreamKey, entry: Arc<Entry>) {
+        self.index_turn(key.0, &entry);
+        if let Some(stream) = self.stream_mut(key) {
+            stream.ids.extend(entry.id.clone().map(|id| (id, entry.number)));
+            stream.entries.push_back(entry);
+            self.undo.push(Undo::Pushed(key.clone()));
+        }
+    }
+
+    fn trim(
+        &mut self,
+        key: &StreamKey,
+        before: u64,
+        removed: &mut dyn FnMut(&Entry),
+    ) -> Result<Option<u64>> {
+        while let Some(entry) = self.trim_one(key, before) {
+            removed(&entry);
+        }
+        Ok(self.stream(key).and_then(|stream| stream.entries.front()).map(|entry| entry.number))
+    }
+
+    fn rewrite(&mut self, key: &StreamKey, entry: Arc<Entry>) {
+        if let Some(old) = self.swap_entry(key, entry) {
+            self.undo.push(Undo::Rewritten(key.clone(), old));
+        }
+    }
+
+    fn drop_stream(&mut self, key: &StreamKey, removed: &mut dyn FnMut(&Entry)) -> Result<bool> {
+        let Some(stream) = Arc::make_mut(&mut self.space.streams).remove(key) else {
+            return Ok(false);
+        };
+        for entry in &stream.entries {
+            self.unindex_turn(key.0, entry);
+            removed(entry);
+        }
+        self.undo.push(Undo::Dropped(key.clone(), stream));
+        Ok(true)
+    }
+
+    fn take_back(&mut self) {
+        while let Some(step) = self.undo.pop() {
+            self.take_one_back(step);
+        }
+    }
+}
+
 fn forget_id(stream: &mut StreamState, entry: &Entry) {
     if let Some(id) = &entry.id {
         stream.ids.remove(id);
     }
-}
-
-fn is_names(table: &Table) -> bool {
-    table.name == NAMESPACES.name
-}
-
-/// Which of a space's floors counts for a table: each built-in one has its own.
-fn floor_of(table: &Table) -> usize {
-    [STREAMS.name, BLOBS.name, NAMESPACES.name]
-        .iter()
-        .position(|name| *name == table.name)
-        .map_or(0, |i| i + 1)
 }

@@ -201,7 +201,7 @@ async fn the_check_finds_damage() {
         |state| {
             let blobs = Arc::make_mut(&mut space_of(state).blobs);
             for state in blobs.values_mut() {
-                state.references += 1;
+                state.state.references += 1;
             }
         },
         |state| Arc::make_mut(&mut space_of(state).blobs).clear(),

@@ -19,10 +19,12 @@ pub(in crate::drivers) struct Operations {
     order: VecDeque<(i64, OperationId)>,
 }
 
-#[derive(Debug)]
-struct Known {
-    digest: [u8; 32],
-    committed: Committed,
+/// What an operation was and answered.
+#[derive(Debug, Clone)]
+pub(in crate::drivers) struct Known {
+    /// What stands for its content.
+    pub(in crate::drivers) digest: [u8; 32],
+    pub(in crate::drivers) committed: Committed,
 }
 
 impl Operations {

@@ -1,32 +1,32 @@
 //! The built-in tables, which tell of streams, blobs and namespaces. Records of streams and blobs
 //! carry no turn: they tell of what many turns did.
 
+use super::built_in::{blob_record, stream_body, stream_record};
 use super::commit::Commit;
-use super::space::StreamKey;
+use super::ground::{Ground, StreamKey};
 use crate::driver::{Hash, Put, Save};
-use crate::drivers::rows::built_in::{blob_record, stream_body, stream_record};
 use crate::error::Result;
 use crate::json::{Json, ObjectEditor};
 use crate::schema::{Key, NAMESPACES};
 
-impl Commit<'_> {
+impl<G: Ground> Commit<'_, G> {
     /// Brings the built-in tables up to date with what the commit did.
     pub(super) fn tell(&mut self) -> Result<()> {
         for key in std::mem::take(&mut self.changed_streams) {
-            if let Some(stream) = self.steps.stream(&key) {
-                let body = stream_body(&key, &stream.head);
+            if let Some(head) = self.ground.head(&key) {
+                let body = stream_body(&key, &head);
                 self.write(&Put::new(stream_record(&key)?, body, Save::Any)?, false)?;
             }
         }
         for hash in std::mem::take(&mut self.changed_blobs) {
-            if let Some(state) = self.steps.space().blobs.get(&hash) {
+            if let Some(state) = self.ground.blob(hash) {
                 let body = state.told(hash);
                 self.tell_blob(blob_record(hash)?, body)?;
             }
         }
         if self.made {
             let name = Key::new(&NAMESPACES, [self.namespace.as_str()])?;
-            if self.steps.stored(&name)?.is_none() {
+            if self.ground.stored(&name)?.is_none() {
                 self.write(&Put::new(name, ObjectEditor::default().finish(), Save::Any)?, true)?;
             }
         }
@@ -35,7 +35,7 @@ impl Commit<'_> {
 
     /// A reference that went and came again is no change.
     fn tell_blob(&mut self, key: Key, body: Json) -> Result<()> {
-        if self.steps.stored(&key)?.is_none_or(|stored| stored.record.body != body) {
+        if self.ground.stored(&key)?.is_none_or(|stored| stored.record.body != body) {
             self.write(&Put::new(key, body, Save::Any)?, false)?;
         }
         Ok(())

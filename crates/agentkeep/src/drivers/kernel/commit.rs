@@ -2,16 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::expect;
-use super::space::{BlobState, Names, Space, StreamKey};
-use super::steps::Steps;
+use super::ground::{BlobState, Ground, StreamKey};
 use crate::driver::{Batch, Committed, Hash, Known, Operation, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Namespace, Turn};
 
 /// A commit under way.
-pub(super) struct Commit<'a> {
-    pub(super) steps: Steps<'a>,
+pub(super) struct Commit<'a, G> {
+    pub(super) ground: &'a mut G,
     pub(super) namespace: &'a Namespace,
     pub(super) turn: Option<&'a Turn>,
     pub(super) time: i64,
@@ -23,14 +21,13 @@ pub(super) struct Commit<'a> {
 }
 
 /// Applies the whole batch, or nothing of it.
-pub(super) fn apply(
-    space: &mut Space,
-    names: &mut Names,
+pub(in crate::drivers) fn apply<G: Ground>(
+    ground: &mut G,
     time: i64,
     batch: &Batch,
 ) -> Result<Committed> {
     let mut commit = Commit {
-        steps: Steps::new(space, names),
+        ground,
         namespace: &batch.namespace,
         turn: batch.turn.as_ref(),
         time,
@@ -38,21 +35,20 @@ pub(super) fn apply(
         changed_blobs: BTreeSet::new(),
         made: false,
     };
-    let (replayed, outcomes) = match commit.run(batch) {
-        Ok(answer) => answer,
+    match commit.run(batch) {
+        Ok((replayed, outcomes)) => Ok(Committed { time, replayed, outcomes }),
         Err(error) => {
-            commit.take_back();
-            return Err(error);
+            commit.ground.take_back();
+            Err(error)
         }
-    };
-    Ok(Committed { time, replayed, outcomes })
+    }
 }
 
-impl Commit<'_> {
+impl<G: Ground> Commit<'_, G> {
     /// Whether the batch was left out, and what each operation did.
     fn run(&mut self, batch: &Batch) -> Result<(bool, Vec<Outcome>)> {
         for (i, expect) in batch.expect.iter().enumerate() {
-            expect::holds(&self.steps, expect).map_err(|error| error.of_expectation(i))?;
+            self.holds(expect).map_err(|error| error.of_expectation(i))?;
         }
         if let Some(left_out) = self.left_out(batch)? {
             return Ok((true, left_out));
@@ -71,32 +67,28 @@ impl Commit<'_> {
             Operation::Delete(key) => self.delete(key),
             Operation::Append(append) => self.append(append),
             Operation::Trim { log, stream, before } => {
-                let key = self.steps.space().key(log, stream)?;
+                let key = (self.ground.log(log)?, stream.clone());
                 self.trim(&key, *before)
             }
             Operation::Rewrite { log, stream, number, body, refs } => {
-                let key = self.steps.space().key(log, stream)?;
+                let key = (self.ground.log(log)?, stream.clone());
                 self.rewrite(&key, *number, body, refs)
             }
             Operation::Drop { log, stream } => {
-                let key = self.steps.space().key(log, stream)?;
+                let key = (self.ground.log(log)?, stream.clone());
                 self.drop_stream(&key)
             }
             Operation::PutBlob(blob) => {
-                let new = !self.steps.space().blobs.contains_key(&blob.hash());
+                let new = self.ground.blob(blob.hash()).is_none();
                 if new {
-                    let state = BlobState::new(blob.clone(), self.time);
-                    self.set_blob(blob.hash(), state);
+                    self.ground.keep_blob(blob);
+                    self.set_blob(blob.hash(), BlobState::new(blob, self.time));
                     self.made = true;
                 }
                 Ok(Outcome::Kept { new })
             }
             Operation::DropBlob(hash) => self.drop_blob(*hash),
         }
-    }
-
-    fn take_back(&mut self) {
-        self.steps.take_back();
     }
 
     /// What the batch answers when it is left out, because all appends that allow known entries
@@ -123,13 +115,13 @@ impl Commit<'_> {
     pub(super) fn refer(&mut self, refs: &[Hash], place: impl Fn() -> String) -> Result<Vec<Hash>> {
         let distinct: BTreeSet<Hash> = refs.iter().copied().collect();
         for hash in &distinct {
-            let Some(state) = self.steps.space().blobs.get(hash) else {
+            let Some(state) = self.ground.blob(*hash) else {
                 return Err(Error::new(Kind::NotFound, format!("the blob {hash} is not there"))
                     .at(place())
                     .advice("keep the blob before, or earlier in the same commit"));
             };
             let references = state.references + 1;
-            let state = BlobState { references, unreferenced_since: None, ..state.clone() };
+            let state = BlobState { references, unreferenced_since: None, ..state };
             self.set_blob(*hash, state);
         }
         Ok(distinct.into_iter().collect())
@@ -138,20 +130,20 @@ impl Commit<'_> {
     /// Takes a reference to each blob away.
     pub(super) fn release(&mut self, refs: &[Hash]) {
         for hash in refs {
-            let Some(state) = self.steps.space().blobs.get(hash) else { continue };
+            let Some(state) = self.ground.blob(*hash) else { continue };
             let references = state.references.saturating_sub(1);
             let unreferenced_since = (references == 0).then_some(self.time);
-            self.set_blob(*hash, BlobState { references, unreferenced_since, ..state.clone() });
+            self.set_blob(*hash, BlobState { references, unreferenced_since, ..state });
         }
     }
 
     fn set_blob(&mut self, hash: Hash, state: BlobState) {
-        self.steps.set_blob(hash, Some(state));
+        self.ground.set_blob(hash, Some(state));
         self.changed_blobs.insert(hash);
     }
 
     fn drop_blob(&mut self, hash: Hash) -> Result<Outcome> {
-        let Some(state) = self.steps.space().blobs.get(&hash) else {
+        let Some(state) = self.ground.blob(hash) else {
             return Ok(Outcome::BlobDropped { existed: false });
         };
         if state.references > 0 {
@@ -160,7 +152,7 @@ impl Commit<'_> {
                 .at(format!("blob {hash}"))
                 .advice("remove what refers to it first"));
         }
-        self.steps.set_blob(hash, None);
+        self.ground.set_blob(hash, None);
         self.tell_dropped_blob(hash)?;
         Ok(Outcome::BlobDropped { existed: true })
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::{Places, Stored};
+use super::rows::{Places, Stored};
 use crate::driver::{Continuation, Find, Found};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{BY_TURN, FieldValue, Order, Value};

@@ -3,19 +3,17 @@
 use std::sync::Arc;
 
 use super::commit::Commit;
-use super::space::{StreamKey, StreamState, stream_place};
+use super::ground::{Ground, StreamKey, stream_place};
 use crate::driver::{Append, Entry, Hash, Head, NewEntry, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 
-impl Commit<'_> {
+impl<G: Ground> Commit<'_, G> {
     pub(super) fn append(&mut self, append: &Append) -> Result<Outcome> {
-        let key = self.steps.space().key(append.log, &append.stream)?;
-        let new = self.steps.stream(&key).is_none();
-        if new {
-            self.steps.make_stream(&key, self.time);
-        }
-        let head = self.head(&key)?;
+        let key = (self.ground.log(append.log)?, append.stream.clone());
+        let there = self.ground.head(&key);
+        let new = there.is_none();
+        let head = there.unwrap_or_else(|| self.make_stream(&key));
         let numbers = append.numbers(head.last)?;
         let mut bytes = 0;
         for (entry, &number) in append.entries.iter().zip(&numbers) {
@@ -35,13 +33,21 @@ impl Commit<'_> {
         Ok(Outcome::Appended { numbers })
     }
 
+    fn make_stream(&mut self, key: &StreamKey) -> Head {
+        let birth = uuid::Uuid::new_v4().as_u64_pair().0;
+        let head = Head { birth, first: 1, last: 0, count: 0, bytes: 0, updated: self.time };
+        self.ground.make_stream(key, head.clone());
+        head
+    }
+
     fn push(&mut self, key: &StreamKey, new: &NewEntry, number: u64) -> Result<()> {
         let place = || {
             let id = new.id.iter().map(|id| format!(" entry {id:?}"));
             stream_place(key) + &id.collect::<String>()
         };
-        let stream = self.steps.stream(key);
-        if new.id.as_ref().is_some_and(|id| stream.is_some_and(|s| s.ids.contains_key(id))) {
+        if let Some(id) = &new.id
+            && self.ground.by_id(key, id)?.is_some()
+        {
             return Err(
                 Error::new(Kind::AlreadyExists, "the stream has an entry with this id").at(place())
             );
@@ -56,17 +62,20 @@ impl Commit<'_> {
             rewritten: None,
             refs: self.refer(&new.refs, place)?,
         };
-        self.steps.push(key, Arc::new(entry));
+        self.ground.push(key, Arc::new(entry));
         Ok(())
     }
 
     /// The numbers of an append's entries, when all are known with equal bodies.
     pub(super) fn known(&self, append: &Append) -> Result<Option<Vec<u64>>> {
-        let key = self.steps.space().key(append.log, &append.stream)?;
-        let Some(stream) = self.steps.stream(&key) else { return Ok(None) };
+        let key = (self.ground.log(append.log)?, append.stream.clone());
+        if self.ground.head(&key).is_none() {
+            return Ok(None);
+        }
         let mut numbers = Vec::new();
         for new in &append.entries {
-            let Some(old) = new.id.as_ref().and_then(|id| stream.by_id(id)) else { continue };
+            let Some(id) = &new.id else { continue };
+            let Some(old) = self.ground.by_id(&key, id)? else { continue };
             if old.body != new.body {
                 return Err(Error::new(
                     Kind::IdempotencyConflict,
@@ -82,15 +91,19 @@ impl Commit<'_> {
 
     pub(super) fn trim(&mut self, key: &StreamKey, before: u64) -> Result<Outcome> {
         let mut head = self.head(key)?;
-        let mut removed = 0;
-        while let Some(entry) = self.steps.trim_one(key, before) {
-            head.count -= 1;
-            head.bytes -= entry.body.len() as u64;
+        let (mut removed, mut bytes, mut refs) = (0, 0, Vec::new());
+        let first = self.ground.trim(key, before, &mut |entry| {
             removed += 1;
-            self.release(&entry.refs);
+            bytes += entry.body.len() as u64;
+            refs.push(entry.refs.clone());
+        })?;
+        for refs in &refs {
+            self.release(refs);
         }
         if removed > 0 {
-            head.first = self.steps.stream(key).map_or(head.first, StreamState::first);
+            head.count -= removed;
+            head.bytes -= bytes;
+            head.first = first.unwrap_or(head.last + 1);
             self.set_head(key, head);
         }
         Ok(Outcome::Trimmed { removed })
@@ -105,40 +118,41 @@ impl Commit<'_> {
     ) -> Result<Outcome> {
         let mut head = self.head(key)?;
         let place = || format!("{} entry {number}", stream_place(key));
-        let old = self.steps.stream(key).and_then(|stream| stream.entry(number)).cloned();
-        let old = old.ok_or_else(|| {
+        let old = self.ground.entry(key, number)?.ok_or_else(|| {
             Error::new(Kind::NotFound, "there is no entry with this number").at(place())
         })?;
         let refs = self.refer(refs, place)?;
         head.bytes = head.bytes - old.body.len() as u64 + body.len() as u64;
         let (body, rewritten) = (body.clone(), Some(self.time));
         let entry = Entry { body, rewritten, refs, ..(*old).clone() };
-        self.steps.rewrite(key, Arc::new(entry));
+        self.ground.rewrite(key, Arc::new(entry));
         self.set_head(key, head);
         self.release(&old.refs);
         Ok(Outcome::Rewritten)
     }
 
     pub(super) fn drop_stream(&mut self, key: &StreamKey) -> Result<Outcome> {
-        let Some(stream) = self.steps.drop_stream(key) else {
-            return Ok(Outcome::Dropped { existed: false });
-        };
-        for entry in &stream.entries {
-            self.release(&entry.refs);
+        let mut refs = Vec::new();
+        let existed = self.ground.drop_stream(key, &mut |entry| refs.push(entry.refs.clone()))?;
+        if !existed {
+            return Ok(Outcome::Dropped { existed });
+        }
+        for refs in &refs {
+            self.release(refs);
         }
         self.tell_dropped_stream(key)?;
         Ok(Outcome::Dropped { existed: true })
     }
 
     fn head(&self, key: &StreamKey) -> Result<Head> {
-        self.steps.stream(key).map(|stream| stream.head.clone()).ok_or_else(|| {
+        self.ground.head(key).ok_or_else(|| {
             Error::new(Kind::NotFound, "there is no such stream").at(stream_place(key))
         })
     }
 
     fn set_head(&mut self, key: &StreamKey, mut head: Head) {
         head.updated = self.time;
-        self.steps.set_head(key, head);
+        self.ground.set_head(key, head);
         self.changed_streams.insert(key.clone());
     }
 }

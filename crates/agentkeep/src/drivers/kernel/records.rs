@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::commit::Commit;
+use super::ground::Ground;
+use super::rows::Stored;
 use crate::driver::{Outcome, Put, Record, Save};
-use crate::drivers::rows::Stored;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, NAMESPACES};
 
-impl Commit<'_> {
+impl<G: Ground> Commit<'_, G> {
     pub(super) fn put(&mut self, put: &Put) -> Result<Outcome> {
         self.only_our_name(&put.key)?;
-        let found = self.steps.stored(&put.key)?.map_or(0, |stored| stored.record.version);
+        let found = self.ground.stored(&put.key)?.map_or(0, |stored| stored.record.version);
         match put.save {
             Save::Create if found > 0 => {
                 return Err(Error::new(Kind::AlreadyExists, "the record exists already")
@@ -31,10 +32,10 @@ impl Commit<'_> {
     /// Writes a record over whatever there is; answers its version.
     pub(super) fn write(&mut self, put: &Put, with_turn: bool) -> Result<u64> {
         let key = &put.key;
-        let old = self.steps.stored(key)?.cloned();
+        let old = self.ground.stored(key)?;
         let before = match &old {
             Some(old) => old.record.version,
-            None => self.steps.floor(key.table()),
+            None => self.ground.floor(key.table()),
         };
         // The new references first: a blob that both refer to never counts as unreferenced.
         let refs = self.refer(&put.refs, || key.to_string())?;
@@ -46,7 +47,7 @@ impl Commit<'_> {
             refs,
         };
         let stored = Stored { record, fields: put.fields.clone() };
-        self.steps.set_record(key, Some(Arc::new(stored)));
+        self.ground.set_record(key, Some(Arc::new(stored)));
         self.release(old.as_ref().map_or(&[], |old| &old.record.refs));
         Ok(before + 1)
     }
@@ -54,7 +55,7 @@ impl Commit<'_> {
     pub(super) fn delete(&mut self, key: &Key) -> Result<Outcome> {
         self.only_our_name(key)?;
         let is_name = key.table().name == NAMESPACES.name;
-        if is_name && !self.steps.space().is_empty() {
+        if is_name && !self.ground.is_empty() {
             return Err(Error::new(Kind::Conflict, "the namespace still holds something")
                 .at(key.to_string())
                 .retryable(false)
@@ -70,9 +71,9 @@ impl Commit<'_> {
 
     /// Removes a record; answers whether there was one.
     pub(super) fn remove(&mut self, key: &Key) -> Result<bool> {
-        let Some(old) = self.steps.stored(key)?.cloned() else { return Ok(false) };
-        self.steps.raise_floor(key.table(), old.record.version);
-        self.steps.set_record(key, None);
+        let Some(old) = self.ground.stored(key)? else { return Ok(false) };
+        self.ground.raise_floor(key.table(), old.record.version);
+        self.ground.set_record(key, None);
         self.release(&old.record.refs);
         Ok(true)
     }

@@ -1,15 +1,8 @@
-//! Records of one table with their indexes, in memory: what the drivers without a database of
-//! their own find records with.
-
-pub(in crate::drivers) mod built_in;
-mod find;
-pub(in crate::drivers) mod operations;
+//! Records of one table with their indexes.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-
-pub(in crate::drivers) use find::page;
 
 use crate::driver::{CheckReport, Record};
 use crate::schema::{BY_KEY, BY_TURN, FieldValue, Index, Key, Order, Table, Value, index_entries};

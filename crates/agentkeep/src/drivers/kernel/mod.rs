@@ -1,0 +1,21 @@
+//! What the drivers without a database of their own share: records with their indexes in memory,
+//! and what a commit means, step by step.
+
+pub(in crate::drivers) mod built_in;
+mod commit;
+mod entries;
+mod expect;
+mod find;
+mod ground;
+mod operations;
+mod records;
+mod rows;
+mod tell;
+
+pub(in crate::drivers) use commit::apply;
+pub(in crate::drivers) use find::page;
+pub(in crate::drivers) use ground::{
+    BlobState, Ground, StreamKey, floor_of, is_names, stream_place,
+};
+pub(in crate::drivers) use operations::Operations;
+pub(in crate::drivers) use rows::{Rows, Stored};
