@@ -1,17 +1,16 @@
 //! Store URLs: from a URL to a driver, one match.
 //!
 //! - `memory:` keeps everything in the process;
+//! - `file:./keep` is a folder of readable JSON, made if missing;
 //! - `sqlite:./keep.db` is a file, its folder made if missing; `sqlite:` alone is
 //!   `$AGENTKEEP_DIR/data/keep.db`, by default `~/.agentkeep/data/keep.db`.
 //!
-//! Options of `sqlite:` are query parameters: `durability=power|process|none` (default `power`:
+//! Options of `sqlite:` and `file:` are query parameters: `durability=power|process|none` (default `power`:
 //! an acknowledged commit survives a power cut; `process` loses up to the last few seconds of
 //! acknowledged commits on a power cut, but nothing on `kill -9`; `none` may also damage the
 //! file on a power cut), `create=yes|no` (`no` refuses a store that is not there),
-//! `network_fs=yes|no`, `upgrade=yes|no`, `readers=1..64`,
-//! `timeout=SECONDS`. The characters `?`, `#` and `%` of a path are written `%3F`, `%23`, `%25`.
+//! `network_fs=yes|no`, `timeout=SECONDS`; for `sqlite:` also `upgrade=yes|no`, `readers=1..64`. The characters `?`, `#` and `%` of a path are written `%3F`, `%23`, `%25`.
 
-#[cfg(feature = "sqlite")]
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,19 +18,15 @@ use crate::driver::Driver;
 use crate::error::{Error, Kind, Result};
 use crate::schema::AGENTKEEP;
 
-const SCHEMES: &str = "memory:, sqlite:";
+const SCHEMES: &str = "memory:, file:, sqlite:";
 /// Named in the design, not part of this build.
-const LATER: [&str; 6] = ["file", "postgres", "postgresql", "mysql", "redis", "mongodb"];
+const LATER: [&str; 5] = ["postgres", "postgresql", "mysql", "redis", "mongodb"];
 
 /// Opens the driver that `url` names, with what agentkeep keeps.
 ///
 /// # Errors
 /// `InvalidInput` for an unknown scheme or option, `Unsupported` for a driver that is not compiled
 /// in, and what the driver says.
-#[cfg_attr(
-    not(feature = "sqlite"),
-    allow(clippy::unused_async, reason = "the drivers of other builds need it")
-)]
 pub async fn open(url: &str) -> Result<Arc<dyn Driver>> {
     let parts = Parts::of(url)?;
     match parts.scheme {
@@ -40,10 +35,36 @@ pub async fn open(url: &str) -> Result<Arc<dyn Driver>> {
             parts.refuse_unknown(&[])?;
             Ok(Arc::new(crate::drivers::memory::Memory::open(&AGENTKEEP)))
         }
+        #[cfg(unix)]
+        "file" => open_file(&parts).await,
         #[cfg(feature = "sqlite")]
         "sqlite" => open_sqlite(&parts).await,
         scheme => Err(unknown_scheme(scheme)),
     }
+}
+
+#[cfg(unix)]
+async fn open_file(parts: &Parts<'_>) -> Result<Arc<dyn Driver>> {
+    use crate::drivers::file::{Files, Options};
+    let mut options = Options::default();
+    parts.refuse_unknown(&["durability", "create", "network_fs", "timeout"])?;
+    for (name, value) in &parts.options {
+        match name.as_str() {
+            "durability" => options.durability = value.parse()?,
+            "create" => options.create = yes_or_no(name, value)?,
+            "network_fs" => options.network_fs = yes_or_no(name, value)?,
+            _ => options.timeout = seconds(name, value)?,
+        }
+    }
+    if parts.path.is_empty() {
+        return Err(Error::new(Kind::InvalidInput, "file: names no folder")
+            .advice("write for example file:./keep"));
+    }
+    Ok(Arc::new(Files::open(&AGENTKEEP, &PathBuf::from(&parts.path), options).await?))
+}
+
+fn seconds(name: &str, value: &str) -> Result<std::time::Duration> {
+    Ok(std::time::Duration::from_secs(number(name, value, 3600)? as u64))
 }
 
 #[cfg(feature = "sqlite")]
@@ -65,10 +86,7 @@ async fn open_sqlite(parts: &Parts<'_>) -> Result<Arc<dyn Driver>> {
             "network_fs" => options.network_fs = yes_or_no(name, value)?,
             "upgrade" => options.upgrade = yes_or_no(name, value)?,
             "readers" => options.readers = number(name, value, 64)?,
-            _ => {
-                let seconds = number(name, value, 3600)?;
-                options.timeout = std::time::Duration::from_secs(seconds as u64);
-            }
+            _ => options.timeout = seconds(name, value)?,
         }
     }
     let path = if parts.path.is_empty() { default_path()? } else { PathBuf::from(&parts.path) };
@@ -143,7 +161,6 @@ fn decoded(text: &str) -> Result<String> {
     })
 }
 
-#[cfg(feature = "sqlite")]
 fn yes_or_no(name: &str, value: &str) -> Result<bool> {
     match value {
         "yes" | "" => Ok(true),
@@ -153,7 +170,6 @@ fn yes_or_no(name: &str, value: &str) -> Result<bool> {
     }
 }
 
-#[cfg(feature = "sqlite")]
 fn number(name: &str, value: &str, most: usize) -> Result<usize> {
     match value.parse() {
         Ok(number) if (1..=most).contains(&number) => Ok(number),
@@ -163,7 +179,7 @@ fn number(name: &str, value: &str, most: usize) -> Result<usize> {
 }
 
 fn unknown_scheme(scheme: &str) -> Error {
-    if scheme == "sqlite" || LATER.contains(&scheme) {
+    if ["file", "sqlite"].contains(&scheme) || LATER.contains(&scheme) {
         return Error::new(Kind::Unsupported, format!("this build has no driver for {scheme}:"))
             .advice(format!("it has {SCHEMES}"));
     }

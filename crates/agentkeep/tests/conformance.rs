@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test states what must hold by unwrapping it")]
 
+#[path = "fixtures/file.rs"]
+mod file;
 #[path = "fixtures/sqlite.rs"]
 mod sqlite;
 
@@ -42,6 +44,7 @@ type Make = fn() -> Arc<dyn Fixture>;
 fn fixtures() -> Vec<(&'static str, Make)> {
     vec![
         ("memory", || Arc::new(OfMemory)),
+        ("file", || Arc::new(file::OfFiles::new())),
         ("sqlite", || Arc::new(sqlite::OfSqlite::new(Durability::Process))),
     ]
 }

@@ -56,18 +56,23 @@ impl Hub {
 
     /// Tells of what `batch`, now committed, appended.
     pub fn committed(&self, batch: &Batch) {
+        for operation in &batch.operations {
+            if let Operation::Append(append) = operation {
+                self.appended(&batch.namespace, append.log.name, &append.stream);
+            }
+        }
+    }
+
+    /// Tells that something was appended to a stream.
+    pub fn appended(&self, namespace: &Namespace, log: &'static str, stream: &Stream) {
         let topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if topics.is_empty() {
             return;
         }
-        for operation in &batch.operations {
-            let Operation::Append(append) = operation else { continue };
-            for stream in [None, Some(append.stream.clone())] {
-                let namespace = batch.namespace.clone();
-                let topic = Topic { namespace, log: append.log.name, stream };
-                if let Some(sender) = topics.get(&topic) {
-                    sender.send_modify(|n| *n = n.wrapping_add(1));
-                }
+        for stream in [None, Some(stream.clone())] {
+            let topic = Topic { namespace: namespace.clone(), log, stream };
+            if let Some(sender) = topics.get(&topic) {
+                sender.send_modify(|n| *n = n.wrapping_add(1));
             }
         }
     }

@@ -1,6 +1,32 @@
 //! The drivers: one module each. None knows another, or anything above the seam.
 
+#[cfg(unix)]
+pub mod file;
 mod kernel;
 pub mod memory;
+mod network_fs;
 #[cfg(feature = "sqlite")]
 pub mod sql;
+
+use std::path::Path;
+
+use crate::error::{Error, Kind};
+
+/// What the operating system refused, at which path.
+fn io_error(error: &std::io::Error, message: &str, path: &Path) -> Error {
+    let kind = match error.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            Kind::PermissionDenied
+        }
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::NoSpace,
+        // The second: a file stands where a folder is to be made.
+        std::io::ErrorKind::NotADirectory
+        | std::io::ErrorKind::AlreadyExists
+        | std::io::ErrorKind::InvalidFilename => Kind::InvalidInput,
+        _ => Kind::Unavailable,
+    };
+    Error::new(kind, format!("{message}: {error}"))
+        .at(path.display().to_string())
+        .retryable(false)
+        .advice("give a path that you may read and write")
+}

@@ -9,6 +9,8 @@
     reason = "a test states what must hold by unwrapping it"
 )]
 
+#[path = "../fixtures/file.rs"]
+mod file;
 mod resolve;
 mod show;
 mod side;
@@ -93,4 +95,9 @@ fn sequences(fixture: &dyn Fixture) {
 #[test]
 fn sqlite_behaves_as_memory() {
     sequences(&sqlite::OfSqlite::new(Durability::None));
+}
+
+#[test]
+fn files_behave_as_memory() {
+    sequences(&file::OfFiles::new());
 }

@@ -21,10 +21,10 @@ pub(in crate::drivers) struct Operations {
 
 /// What an operation was and answered.
 #[derive(Debug, Clone)]
-pub(in crate::drivers) struct Known {
+struct Known {
     /// What stands for its content.
-    pub(in crate::drivers) digest: [u8; 32],
-    pub(in crate::drivers) committed: Committed,
+    digest: [u8; 32],
+    committed: Committed,
 }
 
 impl Operations {
@@ -46,12 +46,23 @@ impl Operations {
     /// Keeps what the batch answered, and forgets what is old enough.
     pub(in crate::drivers) fn keep(&mut self, batch: &Batch, committed: &Committed) {
         let Some(id) = &batch.operation else { return };
-        let known = Known { digest: batch.digest(), committed: committed.clone() };
-        self.known.insert(id.clone(), known);
-        self.order.push_back((committed.time, id.clone()));
+        self.remember(id.clone(), batch.digest(), committed.clone());
+    }
+
+    /// Keeps what an operation answered.
+    pub(in crate::drivers) fn remember(
+        &mut self,
+        operation: OperationId,
+        digest: [u8; 32],
+        committed: Committed,
+    ) {
+        let now = committed.time;
+        if self.known.insert(operation.clone(), Known { digest, committed }).is_some() {
+            return;
+        }
+        self.order.push_back((now, operation));
         while self.order.len() > KEPT
-            && let Some((_, old)) =
-                self.order.pop_front_if(|(time, _)| *time < committed.time - KEPT_FOR_MS)
+            && let Some((_, old)) = self.order.pop_front_if(|(time, _)| *time < now - KEPT_FOR_MS)
         {
             self.known.remove(&old);
         }

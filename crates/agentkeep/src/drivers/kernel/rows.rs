@@ -82,12 +82,35 @@ impl Rows {
     /// True when a record has this value as the first field of the index; `None` when the table
     /// has no such index, or one without fields.
     pub(in crate::drivers) fn has(&self, index: &Index, value: &Value) -> Option<bool> {
+        self.places_with(index, value).map(|mut found| found.next().is_some())
+    }
+
+    /// The records that have this value as the first field of the index; `None` as for
+    /// [`has`](Self::has).
+    pub(in crate::drivers) fn with(
+        &self,
+        index: &Index,
+        value: &Value,
+    ) -> Option<Vec<&Arc<Stored>>> {
+        self.places_with(index, value).map(Iterator::collect)
+    }
+
+    fn places_with(
+        &self,
+        index: &Index,
+        value: &Value,
+    ) -> Option<impl Iterator<Item = &Arc<Stored>> + use<'_>> {
         let (_, order) = index.fields.first()?;
         let mut prefix = Vec::new();
         value.encode(*order == Order::Descending, &mut prefix);
+        let places = self.places(index)?;
         let from = (Bound::Included(prefix.as_slice()), Bound::Unbounded);
-        let next = self.places(index)?.range::<[u8], _>(from).next();
-        Some(next.is_some_and(|(place, _)| place.starts_with(&prefix)))
+        let found = places.range::<[u8], _>(from);
+        Some(
+            found
+                .take_while(move |(place, _)| place.starts_with(&prefix))
+                .map(|(_, stored)| stored),
+        )
     }
 
     /// Recomputes fields and places from the bodies.

@@ -10,7 +10,6 @@ mod check;
 mod errors;
 mod find;
 mod names;
-mod network_fs;
 mod open;
 mod operations;
 mod options;

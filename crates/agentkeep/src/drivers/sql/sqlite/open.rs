@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::Options;
 use super::errors::map;
-use super::{Options, network_fs};
 use crate::driver::Durability;
 use crate::drivers::sql::ddl;
+use crate::drivers::{io_error as io, network_fs};
 use crate::error::{Error, Kind, Result};
 use crate::schema::Schema;
 
@@ -82,24 +83,6 @@ fn check_library(version: i32) -> Result<()> {
         version % 1000
     );
     Err(Error::new(Kind::DurabilityNotMet, message).advice("build with SQLite 3.51.3 or later"))
-}
-
-fn io(error: &std::io::Error, message: &str, path: &Path) -> Error {
-    let kind = match error.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-            Kind::PermissionDenied
-        }
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::NoSpace,
-        // The second: a file stands where a folder is to be made.
-        std::io::ErrorKind::NotADirectory
-        | std::io::ErrorKind::AlreadyExists
-        | std::io::ErrorKind::InvalidFilename => Kind::InvalidInput,
-        _ => Kind::Unavailable,
-    };
-    Error::new(kind, format!("{message}: {error}"))
-        .at(path.display().to_string())
-        .retryable(false)
-        .advice("give a path that you may read and write")
 }
 
 fn make_folder(folder: &Path) -> std::io::Result<()> {

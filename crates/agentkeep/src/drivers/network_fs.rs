@@ -28,7 +28,7 @@ const TYPES: [&str; 20] = [
 
 /// The type of the network file system that holds `folder`, which exists; `None` for a local one
 /// and where the system does not tell.
-pub(super) fn holding(folder: &Path) -> Option<String> {
+pub(in crate::drivers) fn holding(folder: &Path) -> Option<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let folder = folder.canonicalize().ok()?;
     let kind = type_of(&mounts, &folder)?;

@@ -1,0 +1,185 @@
+//! What processes tell each other: three lock files, and how far the journal has been committed.
+
+use std::fs::File;
+use std::io::Result;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::folder::Folder;
+use super::journal::Position;
+use crate::error::{Error, Kind};
+
+/// Between two tries for the lock, at first and at most.
+const SHORT: Duration = Duration::from_micros(20);
+const LONG: Duration = Duration::from_millis(2);
+
+/// Held by whoever changes the store, or must see that nobody does.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+/// The lock, held; it is let go when this is dropped.
+#[derive(Debug)]
+pub(super) struct Held<'a>(&'a File);
+
+impl Lock {
+    /// Opens the lock file; each handle locks out all others, also of the same process.
+    pub(super) fn open(base: &Folder) -> Result<Self> {
+        base.make_file("lock").map(|(file, _)| Self(file))
+    }
+
+    /// Waits for the lock until the deadline.
+    pub(super) fn hold(&self, deadline: Instant) -> crate::error::Result<Held<'_>> {
+        let mut pause = SHORT;
+        loop {
+            match self.0.try_lock() {
+                Ok(()) => return Ok(Held(&self.0)),
+                Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(LONG);
+                }
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    return Err(Error::new(Kind::Timeout, "other processes hold the lock")
+                        .advice("try again, or give a longer timeout"));
+                }
+                Err(std::fs::TryLockError::Error(error)) => {
+                    return Err(
+                        Error::new(Kind::Unavailable, "the lock cannot be had").caused_by(error)
+                    );
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Closing the file would let go as well.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Held shared by every open handle, for as long as it is open: who has it alone knows that
+/// nobody else has the store open.
+#[derive(Debug)]
+pub(super) struct Users(File);
+
+impl Users {
+    pub(super) fn open(base: &Folder) -> Result<Self> {
+        base.make_file("users").map(|(file, _)| Self(file))
+    }
+
+    /// True when nobody else has the store open. Call it with the lock held, and
+    /// [`join`](Self::join) before letting it go.
+    pub(super) fn alone(&self) -> bool {
+        self.0.try_lock().is_ok()
+    }
+
+    /// From now on this handle is one of the users.
+    pub(super) fn join(&self) -> Result<()> {
+        self.0.lock_shared()
+    }
+
+    /// This handle was closed.
+    pub(super) fn leave(&self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Held shared while a snapshot is open: files that it may need are not removed.
+#[derive(Debug)]
+pub(super) struct Pins {
+    file: Mutex<File>,
+    here: AtomicUsize,
+}
+
+/// One snapshot's hold on the files.
+#[derive(Debug)]
+pub(super) struct Pin(Arc<Pins>);
+
+impl Pins {
+    pub(super) fn open(base: &Folder) -> Result<Self> {
+        let (file, _) = base.make_file("pins")?;
+        Ok(Self { file: Mutex::new(file), here: AtomicUsize::new(0) })
+    }
+
+    pub(super) fn pin(self: &Arc<Self>) -> Result<Pin> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.here.fetch_add(1, Ordering::AcqRel) == 0
+            && let Err(error) = file.lock_shared()
+        {
+            self.here.fetch_sub(1, Ordering::AcqRel);
+            return Err(error);
+        }
+        drop(file);
+        Ok(Pin(Arc::clone(self)))
+    }
+
+    /// Does `work` if no process has a snapshot open; answers whether it did.
+    pub(super) fn unless_pinned(&self, work: impl FnOnce()) -> bool {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.here.load(Ordering::Acquire) > 0 || file.try_lock().is_err() {
+            return false;
+        }
+        work();
+        let _ = file.unlock();
+        true
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.0.here.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _ = file.unlock();
+        }
+    }
+}
+
+/// How far the journal has been committed, for readers of other processes. It is never synced:
+/// after a power cut the journal itself tells.
+#[derive(Debug)]
+pub(super) struct Generation(File);
+
+impl Generation {
+    pub(super) fn open(base: &Folder) -> Result<Self> {
+        base.make_file("generation").map(|(file, _)| Self(file))
+    }
+
+    /// What is told; `None` when nothing sound is.
+    pub(super) fn read(&self) -> Result<Option<Position>> {
+        // A reader beside a writer may see half of a new one.
+        for _ in 0..100 {
+            let mut bytes = [0; 24];
+            let read = self.0.read_at(&mut bytes, 0)?;
+            let (told, sum) = bytes.split_at(20);
+            if read == bytes.len() && sum == crc32fast::hash(told).to_le_bytes() {
+                let number = |at: usize| {
+                    let mut number = [0; 8];
+                    number.copy_from_slice(&told[at..at + 8]);
+                    u64::from_le_bytes(number)
+                };
+                let mut chain = [0; 4];
+                chain.copy_from_slice(&told[16..]);
+                let chain = u32::from_le_bytes(chain);
+                return Ok(Some(Position { number: number(0), end: number(8), chain }));
+            }
+            std::hint::spin_loop();
+        }
+        Ok(None)
+    }
+
+    pub(super) fn publish(&self, at: Position) -> Result<()> {
+        let mut bytes = Vec::with_capacity(24);
+        bytes.extend(at.number.to_le_bytes());
+        bytes.extend(at.end.to_le_bytes());
+        bytes.extend(at.chain.to_le_bytes());
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        self.0.write_all_at(&bytes, 0)
+    }
+
+    pub(super) fn sync(&self) -> Result<()> {
+        self.0.sync_all()
+    }
+}
