@@ -11,15 +11,16 @@ macro_rules! on_every_driver {
                 super::$name($crate::support::memory().await).await;
             })*
         }
+        mod file {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                $crate::support::kept("file", super::$name).await;
+            })*
+        }
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $name() {
-                let folder = tempfile::tempdir().unwrap();
-                let store = $crate::support::sqlite(folder.path()).await;
-                super::$name(store.clone()).await;
-                let report = store.check().await.unwrap();
-                assert!(report.is_sound(), "{report:?}");
-                store.close().await.unwrap();
+                $crate::support::kept("sqlite", super::$name).await;
             })*
         }
     };
@@ -31,10 +32,16 @@ pub(crate) async fn memory() -> Store {
     Store::open("memory:").await.unwrap()
 }
 
-pub(crate) async fn sqlite(folder: &std::path::Path) -> Store {
+/// Runs a test on a store that is kept on the disk, and looks at the store afterwards.
+pub(crate) async fn kept<F: Future<Output = ()>>(scheme: &str, test: impl FnOnce(Store) -> F) {
+    let folder = tempfile::tempdir().unwrap();
     // The tests of this file are about meaning; what survives a power cut is tested elsewhere.
-    let url = format!("sqlite:{}/keep.db?durability=process", folder.display());
-    Store::open(&url).await.unwrap()
+    let url = format!("{scheme}:{}/keep?durability=process", folder.path().display());
+    let store = Store::open(&url).await.unwrap();
+    test(store.clone()).await;
+    let report = store.check().await.unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    store.close().await.unwrap();
 }
 
 /// Container `c`, image `i`, session `s`.

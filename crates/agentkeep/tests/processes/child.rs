@@ -1,7 +1,6 @@
 //! What the children do, and how they are started.
 
 use std::io::{BufRead, BufReader, Write as _};
-use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use agentkeep::{Container, Image, Json, Kind, Message, ObjectEditor, Store};
@@ -20,10 +19,10 @@ pub(crate) struct Running {
 }
 
 /// Starts this program again in a role.
-pub(crate) fn start(role: &str, store: &Path, name: &str, options: &str) -> Running {
+pub(crate) fn start(role: &str, url: &str, name: &str) -> Running {
     let mut process = Command::new(std::env::current_exe().unwrap())
         .env(ROLE, role)
-        .env(URL, format!("sqlite:{}{options}", store.display()))
+        .env(URL, url)
         .env(NAME, name)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use agentkeep::driver::{Read, Stretch, Which};
@@ -11,10 +12,14 @@ use agentkeep::{Container, Image, Session, Store};
 use crate::child::{Running, start};
 use crate::{Outcome, block_on};
 
+/// The URL of a store in a folder.
+pub(crate) fn url(scheme: &str, folder: &Path, options: &str) -> String {
+    format!("{scheme}:{}/keep{options}", folder.display())
+}
+
 /// A fresh store with container `c`, image `i`, session `s`.
-pub(crate) async fn prepared(folder: &std::path::Path, options: &str) -> Store {
-    let url = format!("sqlite:{}/keep.db{options}", folder.display());
-    let store = Store::open(&url).await.unwrap();
+pub(crate) async fn prepared(url: &str) -> Store {
+    let store = Store::open(url).await.unwrap();
     let mut unit = store.unit();
     unit.containers().save(Container::new("c").unwrap());
     unit.images().save(Image::new("i", "c", "x").unwrap());
@@ -28,14 +33,14 @@ fn ended_well(mut child: Running) {
     assert!(child.process.wait().unwrap().success());
 }
 
-pub(crate) fn sharing() -> Outcome {
+pub(crate) fn sharing(scheme: &str) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     block_on(async {
-        let store = prepared(folder.path(), "").await;
+        let url = url(scheme, folder.path(), "");
+        let store = prepared(&url).await;
         let (_, version) = store.containers().get_versioned("c").await.unwrap().unwrap();
-        let path = folder.path().join("keep.db");
         let mut children: Vec<Running> =
-            (0..4).map(|i| start("share", &path, &format!("p{i}"), "")).collect();
+            (0..4).map(|i| start("share", &url, &format!("p{i}"))).collect();
         let mut acknowledged = BTreeMap::new();
         for child in &mut children {
             for line in &mut child.lines {
@@ -83,13 +88,13 @@ async fn numbers(store: &Store) -> Vec<u64> {
     entries.entries.iter().map(|entry| entry.number).collect()
 }
 
-pub(crate) fn parent_and_child() -> Outcome {
+pub(crate) fn parent_and_child(scheme: &str) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     block_on(async {
-        let store = prepared(folder.path(), "?durability=process").await;
-        let path = folder.path().join("keep.db");
-        let mut saver = start("save_child", &path, "", "?durability=process");
-        let mut deleter = start("delete_parent", &path, "", "?durability=process");
+        let url = url(scheme, folder.path(), "?durability=process");
+        let store = prepared(&url).await;
+        let mut saver = start("save_child", &url, "");
+        let mut deleter = start("delete_parent", &url, "");
         let (mut saved, mut deleted) = (0, 0);
         for round in 0..150 {
             let id = format!("c{round}");
@@ -121,18 +126,18 @@ pub(crate) fn parent_and_child() -> Outcome {
     Ok(())
 }
 
-pub(crate) fn opening() -> Outcome {
+pub(crate) fn opening(scheme: &str) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..3 {
-        let path = folder.path().join(format!("new/folder/{round}/keep.db"));
+        let url = url(scheme, &folder.path().join(format!("new/folder/{round}")), "");
         let mut children: Vec<Running> =
-            (0..16).map(|i| start("open", &path, &format!("c{i}"), "")).collect();
+            (0..16).map(|i| start("open", &url, &format!("c{i}"))).collect();
         for child in &mut children {
             assert_eq!(child.lines.next().unwrap().unwrap(), "ok");
         }
         children.into_iter().for_each(ended_well);
         block_on(async {
-            let store = Store::open(&format!("sqlite:{}", path.display())).await.unwrap();
+            let store = Store::open(&url).await.unwrap();
             assert_eq!(store.containers().all().await.unwrap().len(), 16);
             assert!(store.check().await.unwrap().is_sound());
         });
@@ -140,12 +145,12 @@ pub(crate) fn opening() -> Outcome {
     Ok(())
 }
 
-pub(crate) fn hints() -> Outcome {
+pub(crate) fn hints(scheme: &str) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     block_on(async {
-        let store = prepared(folder.path(), "?durability=process").await;
-        let path = folder.path().join("keep.db");
-        let mut child = start("append", &path, "", "?durability=process");
+        let url = url(scheme, folder.path(), "?durability=process");
+        let store = prepared(&url).await;
+        let mut child = start("append", &url, "");
         for _ in 0..5 {
             let namespace = Namespace::default();
             let mut watch = store.driver().watch(&namespace, &MESSAGES, None).await.unwrap();

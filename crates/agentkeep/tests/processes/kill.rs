@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agentkeep::{Session, Store};
 
 use crate::child::{Running, start, text_of};
-use crate::contention::prepared;
+use crate::contention::{prepared, url};
 use crate::{Outcome, block_on};
 
 /// Kills in one run.
@@ -25,26 +25,27 @@ impl Random {
     }
 }
 
-pub(crate) fn two_hundred_times() -> Outcome {
+pub(crate) fn two_hundred_times(scheme: &str) -> Outcome {
     let seed = std::env::var("AGENTKEEP_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) << 20 | 1);
-    println!("kill -9: seed {seed} (repeat with AGENTKEEP_TEST_SEED={seed})");
+    println!("{scheme}: kill -9: seed {seed} (repeat with AGENTKEEP_TEST_SEED={seed})");
     let mut random = Random(seed);
     let (mut in_flight, mut acknowledged, mut landed) = (0, 0, 0);
     for first in (0..KILLS).step_by(usize::try_from(KILLS_PER_STORE).unwrap()) {
         let folder = tempfile::tempdir().unwrap();
         block_on(async {
-            prepared(folder.path(), "").await.close().await.unwrap();
+            let url = url(scheme, folder.path(), "");
+            prepared(&url).await.close().await.unwrap();
             for kill in first..first + KILLS_PER_STORE {
-                let ledger = write_and_kill(folder.path(), kill, &mut random).await;
+                let ledger = write_and_kill(&url, kill, &mut random).await;
                 in_flight += u64::from(!ledger.open.is_empty());
                 acknowledged += ledger.acknowledged.len();
-                landed += verify(folder.path(), kill, &ledger).await;
+                landed += verify(&url, kill, &ledger).await;
             }
         });
     }
     println!(
-        "kill -9: {KILLS} kills, {in_flight} of them with a write in flight; {acknowledged} \
+        "{scheme}: kill -9: {KILLS} kills, {in_flight} of them with a write in flight; {acknowledged} \
          acknowledged writes, all there; {landed} that were not acknowledged are there, whole"
     );
     if in_flight == 0 {
@@ -74,13 +75,12 @@ impl Ledger {
     }
 }
 
-async fn write_and_kill(folder: &std::path::Path, kill: u64, random: &mut Random) -> Ledger {
-    let path = folder.join("keep.db");
+async fn write_and_kill(url: &str, kill: u64, random: &mut Random) -> Ledger {
     let session = format!("s{kill}");
-    let store = Store::open(&format!("sqlite:{}", path.display())).await.unwrap();
+    let store = Store::open(url).await.unwrap();
     store.sessions().save(Session::new(&session, "i", "c").unwrap()).await.unwrap();
     store.close().await.unwrap();
-    let Running { mut process, input, mut lines } = start("write", &path, &session, "");
+    let Running { mut process, input, mut lines } = start("write", url, &session);
     let mut ledger = Ledger::default();
     // Some kills come at the first writes, some later.
     for _ in 0..=random.below(if kill.is_multiple_of(2) { 20 } else { 300 }) {
@@ -98,9 +98,8 @@ async fn write_and_kill(folder: &std::path::Path, kill: u64, random: &mut Random
 }
 
 /// Everything acknowledged is there and whole; answers how many others are.
-async fn verify(folder: &std::path::Path, kill: u64, ledger: &Ledger) -> u64 {
-    let url = format!("sqlite:{}/keep.db", folder.display());
-    let store = Store::open(&url).await.unwrap();
+async fn verify(url: &str, kill: u64, ledger: &Ledger) -> u64 {
+    let store = Store::open(url).await.unwrap();
     let session = format!("s{kill}");
     let stored = store.messages(&session).all().await.unwrap();
     let seen: BTreeMap<&str, usize> =

@@ -1,4 +1,4 @@
-//! Several processes on one SQLite store, and `kill -9` in the middle.
+//! Several processes on one store, and `kill -9` in the middle.
 //!
 //! This program is its own child: with `AGENTKEEP_TEST_CHILD` set it does one child's work.
 
@@ -19,7 +19,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// What a test answers: anything that goes wrong fails it.
 pub(crate) type Outcome = Result<(), Failed>;
 
-type Named = (&'static str, fn() -> Outcome);
+type Named = (&'static str, fn(&str) -> Outcome);
+
+/// The drivers whose stores many processes may share.
+const SCHEMES: [&str; 2] = ["file", "sqlite"];
 
 fn main() {
     if let Ok(role) = std::env::var(child::ROLE) {
@@ -27,13 +30,16 @@ fn main() {
         return;
     }
     let tests: [Named; 5] = [
-        ("sqlite::four_processes_of_four_tasks_share_a_stream_and_a_record", contention::sharing),
-        ("sqlite::a_parent_and_a_child_never_both_win", contention::parent_and_child),
-        ("sqlite::sixteen_processes_open_a_fresh_store", contention::opening),
-        ("sqlite::hints_come_from_other_processes", contention::hints),
-        ("sqlite::kill_minus_nine_loses_nothing", kill::two_hundred_times),
+        ("four_processes_of_four_tasks_share_a_stream_and_a_record", contention::sharing),
+        ("a_parent_and_a_child_never_both_win", contention::parent_and_child),
+        ("sixteen_processes_open_a_fresh_store", contention::opening),
+        ("hints_come_from_other_processes", contention::hints),
+        ("kill_minus_nine_loses_nothing", kill::two_hundred_times),
     ];
-    let trials = tests.into_iter().map(|(name, run)| Trial::test(name, run)).collect();
+    let trials = SCHEMES.iter().flat_map(|scheme| {
+        tests.map(|(name, run)| Trial::test(format!("{scheme}::{name}"), move || run(scheme)))
+    });
+    let trials = trials.collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 

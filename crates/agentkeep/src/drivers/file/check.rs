@@ -14,7 +14,7 @@ use crate::driver::{CheckReport, Hash};
 use crate::drivers::io_error;
 use crate::drivers::kernel::{Rows, StreamKey, stream_place};
 use crate::error::Result;
-use crate::schema::{NAMESPACES as NAMES, Namespace};
+use crate::schema::{BLOBS as BLOBS_TABLE, NAMESPACES as NAMES, Namespace, STREAMS};
 
 /// Looks at everything, while nobody writes.
 pub(super) fn check(store: &Store) -> Result<CheckReport> {
@@ -262,7 +262,11 @@ fn strangers(own: &Folder, home: &Home) -> Result<Vec<(Folder, String)>> {
         Ok(())
     };
     look(own, &|name| [NAMESPACE, STATE, OPERATIONS, RECORDS, LOGS, BLOBS].contains(&name))?;
-    if let Some(logs) = own.sub(LOGS).map_err(|error| failed(&error))? {
+    // Where records are damaged, it is not known what they refer to.
+    let sound = |table: &str| !home.space.damage.contains_key(table);
+    if let Some(logs) = own.sub(LOGS).map_err(|error| failed(&error))?
+        && sound(STREAMS.name)
+    {
         for log in home.space.schema.logs {
             let Some(folder) = logs.sub(log.name).map_err(|error| failed(&error))? else {
                 continue;
@@ -277,7 +281,9 @@ fn strangers(own: &Folder, home: &Home) -> Result<Vec<(Folder, String)>> {
             look(&folder, &|name| used.contains(name))?;
         }
     }
-    if let Some(blobs) = own.sub(BLOBS).map_err(|error| failed(&error))? {
+    if let Some(blobs) = own.sub(BLOBS).map_err(|error| failed(&error))?
+        && sound(BLOBS_TABLE.name)
+    {
         look(&blobs, &|name| {
             Hash::from_hex(name).is_ok_and(|hash| home.space.blobs.contains_key(&hash))
         })?;
@@ -289,8 +295,7 @@ fn strangers(own: &Folder, home: &Home) -> Result<Vec<(Folder, String)>> {
             };
             let used: BTreeSet<String> =
                 rows.all().map(|record| document::name(&record.key)).collect();
-            // A damaged table has files of records that are not in memory.
-            if !home.space.damage.contains_key(table) {
+            if sound(table) {
                 look(&folder, &|name| used.contains(name))?;
             }
         }
@@ -302,10 +307,18 @@ fn strangers(own: &Folder, home: &Home) -> Result<Vec<(Folder, String)>> {
 pub(super) fn compact(store: &Store) -> Result<u64> {
     let _held = store.lock.hold(store.deadline(std::time::Instant::now()))?;
     checkpoint::run(store)?;
+    sweep(store)
+}
+
+/// Removes the files that nothing refers to, with the lock held and nothing in the journal.
+pub(super) fn sweep(store: &Store) -> Result<u64> {
     let mut report = CheckReport::default();
     let mut given_back = 0;
     for (namespace, folder, _) in namespaces(store, &mut report)? {
-        let Ok((home, _)) = load::home(store.schema, &store.base, &namespace) else { continue };
+        let Ok((mut home, expected)) = load::home(store.schema, &store.base, &namespace) else {
+            continue;
+        };
+        load::compare(&mut home, &store.base, &namespace, &expected);
         for (folder, name) in strangers(&folder, &home)? {
             let size = folder.file(&name).ok().flatten().and_then(|file| file.metadata().ok());
             store.pins.unless_pinned(|| {

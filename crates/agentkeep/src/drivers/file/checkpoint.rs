@@ -15,6 +15,7 @@ use super::folder::Folder;
 use super::journal::{Frames, Position};
 use super::layout::{self, BLOBS, LOGS, NAMESPACE, OPERATIONS, RECORDS, STATE};
 use super::load;
+use super::locks::Ended;
 use super::operations_file;
 use super::space::stream_key;
 use super::store::{Store, decode};
@@ -59,7 +60,7 @@ impl<'a> Fold<'a> {
 
 /// Brings everything into its place and begins the next turn, with the lock held.
 pub(super) fn run(store: &Store) -> Result<()> {
-    store.catch_up()?;
+    store.settle()?;
     let at = store.state().position;
     if at == Position::start(at.number) {
         return Ok(());
@@ -91,7 +92,11 @@ pub(super) fn last(store: &Store) -> Result<()> {
     }
     let _held = store.lock.hold(Instant::now() + std::time::Duration::from_secs(1))?;
     run(store)?;
-    store.generation.sync().map_err(|error| failed(store, &error))
+    store.generation.sync().map_err(|error| failed(store, &error))?;
+    if store.users.alone() {
+        store.users.mark(Ended::Well).map_err(|error| failed(store, &error))?;
+    }
+    Ok(())
 }
 
 /// Finishes what the last users of the store left in the journal; nobody else has it open.

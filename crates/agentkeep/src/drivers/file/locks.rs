@@ -65,6 +65,15 @@ impl Drop for Held<'_> {
 #[derive(Debug)]
 pub(super) struct Users(File);
 
+/// How the last users of a store ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The last one closed it.
+    Well,
+    /// Or they are still there, or nobody ever was.
+    Badly,
+}
+
 impl Users {
     pub(super) fn open(base: &Folder) -> Result<Self> {
         base.make_file("users").map(|(file, _)| Self(file))
@@ -74,6 +83,17 @@ impl Users {
     /// [`join`](Self::join) before letting it go.
     pub(super) fn alone(&self) -> bool {
         self.0.try_lock().is_ok()
+    }
+
+    /// How the last users ended: whoever ends well says so.
+    pub(super) fn ended(&self) -> Result<Ended> {
+        let mut byte = [0];
+        let read = self.0.read_at(&mut byte, 0)?;
+        Ok(if read == 1 && byte == [b'-'] { Ended::Well } else { Ended::Badly })
+    }
+
+    pub(super) fn mark(&self, ended: Ended) -> Result<()> {
+        self.0.write_all_at(if ended == Ended::Well { b"-" } else { b"+" }, 0)
     }
 
     /// From now on this handle is one of the users.

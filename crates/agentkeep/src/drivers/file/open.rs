@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint;
 use super::folder::Folder;
 use super::journal::{Journal, Position};
 use super::layout::IDENTITY;
-use super::locks::{Generation, Lock, Pins, Users};
+use super::locks::{Ended, Generation, Lock, Pins, Users};
 use super::options::Options;
 use super::store::{Parts, Store};
+use super::{check, checkpoint};
 use super::{pretty, seal};
 use crate::drivers::{io_error, network_fs};
 use crate::error::{Error, Kind, Result};
@@ -71,6 +71,11 @@ pub(super) fn open(
     refuse_other(schema, &identity).map_err(|error| error.at(path.display().to_string()))?;
     if store.users.alone() {
         checkpoint::recover(&store)?;
+        if store.users.ended().map_err(|error| cannot(&error))? == Ended::Badly {
+            // What fails here is told by `check`.
+            let _ = check::sweep(&store);
+        }
+        store.users.mark(Ended::Badly).map_err(|error| cannot(&error))?;
     }
     store.users.join().map_err(|error| cannot(&error))?;
     store.bring_in(&crate::schema::Namespace::default())?;

@@ -155,13 +155,17 @@ impl Store {
         if missing { self.undisturbed(|| self.bring_in(namespace)) } else { Ok(()) }
     }
 
-    /// As [`refresh`](Self::refresh), with the lock held by the caller.
-    pub(super) fn bring_in(&self, namespace: &Namespace) -> Result<()> {
+    /// Learns all that was committed, with the lock held: nobody commits until it is let go.
+    pub(super) fn settle(&self) -> Result<()> {
         self.catch_up()?;
         let mut state = self.state_mut();
-        if state.lost {
-            self.read_again(&mut state)?;
-        }
+        if state.lost { self.read_again(&mut state) } else { Ok(()) }
+    }
+
+    /// As [`refresh`](Self::refresh), with the lock held by the caller.
+    pub(super) fn bring_in(&self, namespace: &Namespace) -> Result<()> {
+        self.settle()?;
+        let mut state = self.state_mut();
         if !state.homes.contains_key(namespace) {
             let home = self.loaded(&state, namespace)?;
             state.homes.insert(namespace.clone(), home);

@@ -267,8 +267,9 @@ fn draft(store: &Store, group: &[Asked]) -> Result<(Vec<Answer>, Option<Prepared
         answers.push(answer);
     }
     drop(state);
-    let named = |namespace: &Namespace| names.keys().any(|key| key.first() == namespace.as_str());
-    drafts.retain(|namespace, draft| !draft.is_empty() || named(namespace));
+    let is_named =
+        |namespace: &Namespace| names.keys().any(|key| key.first() == namespace.as_str());
+    drafts.retain(|namespace, draft| !draft.is_empty() || is_named(namespace));
     let prepared = group::prepare(store, &spaces, time, drafts, names)?;
     Ok((answers, prepared))
 }
