@@ -74,7 +74,7 @@ pub(super) fn run(store: &Store) -> Result<()> {
 }
 
 fn turn(store: &Store, at: Position) -> Result<Position> {
-    let sync = store.options.sync();
+    let sync = store.options.sync_places();
     let begun = store.journal.begin(at.number + 1, at.end, sync);
     let next = begun.map_err(|error| failed(store, &error))?;
     store.generation.publish(next).map_err(|error| failed(store, &error))?;
@@ -159,7 +159,7 @@ impl Placing<'_> {
     }
 
     fn sync(&self) -> bool {
-        self.store.options.sync()
+        self.store.options.sync_places()
     }
 
     fn failed(&self, error: &io::Error) -> Error {

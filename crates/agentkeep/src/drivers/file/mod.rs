@@ -28,6 +28,8 @@ mod snapshot;
 mod space;
 mod state_file;
 mod store;
+#[cfg(test)]
+mod tests;
 mod view;
 mod writer;
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
-use super::journal::{Journal, Position};
-use super::layout::IDENTITY;
+use super::journal::{Frames, Journal, Position};
+use super::layout::{IDENTITY, NAMESPACES};
 use super::locks::{Ended, Generation, Lock, Pins, Users};
 use super::options::Options;
 use super::store::{Parts, Store};
@@ -20,7 +20,8 @@ use crate::json::Json;
 use crate::schema::Schema;
 
 /// The files that are there before `agentkeep.json` is.
-const EARLIER: [&str; 6] = ["lock", "users", "pins", "generation", "journal.0", "journal.1"];
+const EARLIER: [&str; 7] =
+    ["lock", "users", "pins", "generation", "journal.0", "journal.1", NAMESPACES];
 
 /// What `agentkeep.json` says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,7 +67,10 @@ pub(super) fn open(
                 .advice("restore the files from a backup"));
         }
         Some(identity) => identity,
-        None => make(schema, &store).map_err(|error| cannot(&error))?,
+        None => {
+            refuse_headless(&store)?;
+            make(schema, &store).map_err(|error| cannot(&error))?
+        }
     };
     refuse_other(schema, &identity).map_err(|error| error.at(path.display().to_string()))?;
     if store.users.alone() {
@@ -75,8 +79,8 @@ pub(super) fn open(
             // What fails here is told by `check`.
             let _ = check::sweep(&store);
         }
-        store.users.mark(Ended::Badly).map_err(|error| cannot(&error))?;
     }
+    store.users.mark(Ended::Badly).map_err(|error| cannot(&error))?;
     store.users.join().map_err(|error| cannot(&error))?;
     store.bring_in(&crate::schema::Namespace::default())?;
     drop(held);
@@ -222,6 +226,25 @@ fn refuse_other(schema: &Schema, identity: &Identity) -> Result<()> {
     Ok(())
 }
 
+/// A folder with commits and without `agentkeep.json` is a store that lost it.
+fn refuse_headless(store: &Store) -> Result<()> {
+    let cannot =
+        |error: &std::io::Error| io_error(error, "the store cannot be read", store.base.path());
+    let namespaces = store.base.sub(NAMESPACES).map_err(|error| cannot(&error))?;
+    let held = match namespaces {
+        Some(folder) => folder.list().map_err(|error| cannot(&error))?,
+        None => Vec::new(),
+    };
+    let start = Position::start(1);
+    let bytes = store.journal.bytes(start, u64::MAX).map_err(|error| cannot(&error))?;
+    if held.is_empty() && Frames::new(&bytes, start).next().is_none() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Corrupt, "agentkeep.json is missing, which says what the store is")
+        .at(store.base.place(IDENTITY).display().to_string())
+        .advice("restore the file from a backup"))
+}
+
 /// Makes the store, its name last: a folder without `agentkeep.json` is none yet.
 fn make(schema: &Schema, store: &Store) -> std::io::Result<Identity> {
     let sync = store.options.sync();
@@ -238,7 +261,7 @@ fn make(schema: &Schema, store: &Store) -> std::io::Result<Identity> {
     };
     let body = Json::of(&identity).map_err(std::io::Error::other)?;
     let text = pretty::pretty(&seal::seal(&[b"identity"], &body, "\"of\":1"));
-    store.base.make_sub(super::layout::NAMESPACES)?;
+    store.base.make_sub(NAMESPACES)?;
     if sync {
         store.generation.sync()?;
         store.base.sync()?;

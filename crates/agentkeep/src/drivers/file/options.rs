@@ -31,8 +31,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// True when what is written must be brought to the disk.
+    /// True when a commit must be on the disk before it is acknowledged.
     pub(super) fn sync(&self) -> bool {
         self.durability == Durability::Power
+    }
+
+    /// True when files must be on the disk before the journal gives up what it has for them. Also
+    /// where commits need not be: those of other processes may be among them.
+    pub(super) fn sync_places(&self) -> bool {
+        self.durability != Durability::None
     }
 }
