@@ -98,7 +98,7 @@ async fn fill_and_crash(folder: &Path) {
     }
     let pid = std::process::id().to_string();
     let _ = Command::new("kill").args(["-9", &pid]).status();
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(Duration::from_mins(1));
 }
 
 fn size_of(folder: &Path) -> u64 {

@@ -94,7 +94,7 @@ async fn no_link_is_followed() {
         let outcome = work.await;
         assert_eq!(snapshot(&outside), before, "{place} was followed");
         // A temporary file is replaced; anything else is refused, and told.
-        let replaced = place.ends_with(".new") || place.ends_with("operations.jsonl");
+        let replaced = place.ends_with("/.new") || place.ends_with("/operations.jsonl");
         assert!(outcome.is_err() || replaced, "{place}, a folder: {is_folder}");
     }
 }
@@ -113,9 +113,9 @@ fn snapshot(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut note = |path: &Path| drop(found.insert(path.to_path_buf(), fs::read(path).unwrap()));
     if path.is_dir() {
-        walk(path, &mut note)
+        walk(path, &mut note);
     } else {
-        note(path)
+        note(path);
     }
     found
 }
