@@ -1,5 +1,7 @@
 //! Ids of containers, images, sessions and messages.
 
+use std::slice::from_ref;
+
 use agentkeep::{Container, Image, Json, List, Message, Result, Session, Store};
 
 use crate::corpus::fits_the_rule;
@@ -117,14 +119,14 @@ async fn one(store: &Store, id: &str, n: usize, kept: &[String]) {
         store.images().by_name(id, &list).await,
         store.images().by_tag(id, &list).await,
     ] {
-        assert_eq!(found.unwrap().items, [image.clone()], "images of {id:?}");
+        assert_eq!(found.unwrap().items, from_ref(&image), "images of {id:?}");
     }
     for found in [
         store.sessions().by_container(id, &list).await,
         store.sessions().by_image(id, &list).await,
         store.sessions().by_tag(id, &list).await,
     ] {
-        assert_eq!(found.unwrap().items, [session.clone()], "sessions of {id:?}");
+        assert_eq!(found.unwrap().items, from_ref(&session), "sessions of {id:?}");
     }
     let own = store.messages(id).all().await.unwrap();
     assert_eq!(own.len(), 1, "messages of the session {id:?}");

@@ -29,7 +29,7 @@ pub(crate) async fn run(store: Store, ids: Vec<String>) -> Seen {
         for found in
             [store.images().by_name(name, &list).await, store.images().by_tag(name, &list).await]
         {
-            assert_eq!(found.unwrap().items, [image.clone()], "{name:?}");
+            assert_eq!(found.unwrap().items, std::slice::from_ref(image), "{name:?}");
         }
     }
     // Erasing a tag takes exactly its own away.

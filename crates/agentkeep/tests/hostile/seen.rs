@@ -61,7 +61,8 @@ fn masked(line: &str, known: &mut BTreeMap<String, usize>) -> String {
         let is_time = word.len() == 13 && word.bytes().all(|b| b.is_ascii_digit());
         if word.len() == 32 {
             let next = known.len();
-            out += &format!("#{}", known.entry(word.to_owned()).or_insert(next));
+            out.push('#');
+            out += &known.entry(word.to_owned()).or_insert(next).to_string();
         } else {
             out += if is_time { "TIME" } else { word };
         }
@@ -74,9 +75,9 @@ fn masked(line: &str, known: &mut BTreeMap<String, usize>) -> String {
 pub(crate) async fn dumped(store: &Store) -> String {
     let mut text = String::new();
     for name in store.namespaces().await.unwrap() {
-        text += &format!("== namespace {name:?}\n");
         let namespace = Namespace::new(&name).unwrap();
-        text += &dump(&**store.driver(), &AGENTKEEP, &namespace).await.unwrap();
+        let dumped = dump(&**store.driver(), &AGENTKEEP, &namespace).await.unwrap();
+        text += &["== namespace ", &name, "\n", &dumped].concat();
     }
     text
 }

@@ -51,10 +51,10 @@ pub(crate) fn names_stay_apart(folder: &Path) {
     let mut seen = BTreeMap::new();
     for path in tree(folder, None).into_keys() {
         let name = path.file_name().unwrap().to_str().expect("a file name is UTF-8").to_owned();
-        assert!(name.len() <= 255, "{path:?} has a name of {} bytes", name.len());
+        assert!(name.len() <= 255, "a name has {} bytes: {name}", name.len());
         let key = (path.parent().map(Path::to_path_buf), folded(&name));
         if let Some(other) = seen.insert(key, path.clone()) {
-            panic!("{other:?} and {path:?} are one on some file systems");
+            panic!("{:?} are one on some file systems", [other, path]);
         }
     }
 }
