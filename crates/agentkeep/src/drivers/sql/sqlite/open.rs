@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::errors::map;
+use super::sums::facts_sum;
 use super::{Options, network_fs};
 use crate::driver::Durability;
 use crate::drivers::sql::ddl;
@@ -375,7 +376,9 @@ fn upgrade(schema: &Schema, connection: &Connection, from: u32) -> Result<()> {
         connection.execute(&statement, []).map_err(map)?;
     }
     let store_id = uuid::Uuid::new_v4().to_string();
-    let facts = [("schema", schema.name), ("store_id", store_id.as_str()), ("epoch", "1")];
+    let sum = facts_sum(schema.name, &store_id, "1").to_string();
+    let facts =
+        [("schema", schema.name), ("store_id", store_id.as_str()), ("epoch", "1"), ("crc", &sum)];
     for (name, value) in facts {
         let sql = "INSERT INTO _store(name, value) VALUES (?, ?)";
         connection.execute(sql, [name, value]).map_err(map)?;
@@ -405,10 +408,13 @@ fn refuse_schema(schema: &Schema, connection: &Connection) -> Result<()> {
 
 fn identify(schema: &Schema, connection: &Connection) -> Result<Identity> {
     refuse_schema(schema, connection)?;
-    let epoch = fact(connection, "epoch")?.parse().map_err(|error| {
-        Error::new(Kind::Corrupt, "the store's epoch is damaged").caused_by(error)
-    })?;
-    Ok(Identity { store_id: fact(connection, "store_id")?, epoch })
+    let (store_id, epoch) = (fact(connection, "store_id")?, fact(connection, "epoch")?);
+    let sum = facts_sum(schema.name, &store_id, &epoch).to_string();
+    match epoch.parse() {
+        Ok(epoch) if sum == fact(connection, "crc")? => Ok(Identity { store_id, epoch }),
+        _ => Err(Error::new(Kind::Corrupt, "what the store says of itself is damaged")
+            .advice("restore it from a backup")),
+    }
 }
 
 #[cfg(test)]
