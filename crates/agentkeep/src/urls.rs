@@ -143,6 +143,7 @@ impl<'a> Parts<'a> {
 /// As for [`open`].
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
+#[allow(clippy::type_complexity, reason = "for the fuzz targets alone")]
 pub fn taken_apart(url: &str) -> Result<(String, String, Vec<(String, String)>)> {
     Parts::of(url).map(|parts| (parts.scheme.to_owned(), parts.path, parts.options))
 }
