@@ -76,11 +76,12 @@ async fn fill(store: &Store) {
     for session in 0..4 {
         let name = format!("s{session}");
         let messages = store.messages(&name);
-        let texts = (0..25).map(|n| message(&format!("m{n}"), &"What? ".repeat(n * (session + 1))));
+        let texts = (0..12).map(|n| message(&format!("m{n}"), &"What? ".repeat(n * (session + 1))));
         messages.add_many(texts.collect()).await.unwrap();
         let mut unit = store.unit().turn(&Turn::new(&format!("turn-{session}")).unwrap());
         unit.messages(&name).add(message("with", "attached").attach(&small).unwrap());
-        unit.messages(&name).add(message("long", &"long ".repeat(2_000)).attach(&large).unwrap());
+        unit.messages(&name)
+            .add(message("long", &"long ".repeat(1_200 / (session + 1))).attach(&large).unwrap());
         unit.commit().await.unwrap();
         messages.edit("m3", message("m3", "edited")).await.unwrap();
         messages.delete("m5").await.unwrap();

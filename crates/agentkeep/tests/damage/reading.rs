@@ -80,8 +80,7 @@ async fn conversations(store: &Store, reading: &mut Reading) {
         let messages = store.messages(id);
         reading.note(id, messages.count().await);
         reading.note(id, messages.all().await);
-        reading.note(id, messages.last(3).await);
-        for message in ["m3", "m5", "m24", "with", "long", "forked"] {
+        for message in ["m3", "m5", "m11", "with", "long", "forked"] {
             reading.note(message, messages.get(message).await);
         }
     }
