@@ -73,6 +73,9 @@ async fn look(original: &Original, folder: &Path, bytes: &[u8]) -> Verdict {
         Ok(report) => !report.is_sound(),
         Err(error) => error.kind() == Kind::Corrupt,
     };
+    let placeless = check
+        .as_ref()
+        .is_ok_and(|report| report.damage.iter().any(|finding| finding.place.is_empty()));
     let alike = reading.text == original.reading.text;
     if found || checked {
         let closed = store.close().await;
@@ -80,6 +83,7 @@ async fn look(original: &Original, folder: &Path, bytes: &[u8]) -> Verdict {
             if found { Verdict::Read } else { Verdict::Checked },
             [
                 (nameless(&reading.errors), "an error names no place"),
+                (placeless, "a finding names no place"),
                 (closed.is_err_and(|error| error.kind() != Kind::Corrupt), "it cannot be closed"),
                 (fs::read(folder.join("keep.db")).unwrap() != bytes, "damage was written over"),
             ],

@@ -14,13 +14,13 @@ use crate::conversations::{container, image, message, session};
 use crate::tree::{tree, untouched};
 use crate::{DRIVERS, Target, block_on};
 
-/// A place in a store: what stands there, and its path inside the store's folder; "" is the folder
-/// itself.
+/// A place in a store: what stands there, and its path inside the folder that the driver's URL was
+/// made for. What stands there already is moved outside and linked to; else it is one to come.
 type Place = (&'static str, &'static str);
 
 /// Where links are planted in the stores of a driver. A temporary file that has a random name
 /// cannot be foreseen, and so not planted.
-const PLACES: [(&str, &[Place]); 1] = [(
+const PLACES: &[(&str, &[Place])] = &[(
     "sqlite",
     &[("log", "keep.db-wal"), ("lock", "keep.db-shm"), ("journal", "keep.db-journal")],
 )];
@@ -36,8 +36,8 @@ enum Left {
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, places) in PLACES {
-        let driver = *DRIVERS.iter().find(|driver| driver.0 == name).unwrap();
-        for place in places {
+        let driver = *DRIVERS.iter().find(|driver| driver.0 == *name).unwrap();
+        for place in *places {
             for left in [Left::Closed, Left::Open] {
                 let name = format!("{name}::a_link_planted_as_{}_{left:?}", place.0).to_lowercase();
                 trials.push(Trial::test(name, move || planted(driver, *place, left)));

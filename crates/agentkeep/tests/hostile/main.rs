@@ -36,7 +36,7 @@ use crate::tree::{names_stay_apart, tree, untouched};
 /// tested elsewhere.
 type Target = (&'static str, fn(&Path) -> String);
 
-const DRIVERS: [Target; 2] = [
+const DRIVERS: &[Target] = &[
     ("memory", |_| "memory:".to_owned()),
     ("sqlite", |folder| format!("sqlite:{}/keep.db?durability=process", folder.display())),
 ];
@@ -66,7 +66,7 @@ fn main() {
     surround(folder.path());
     std::env::set_current_dir(folder.path()).unwrap();
     let mut trials = Vec::new();
-    for driver in DRIVERS {
+    for driver in DRIVERS.iter().copied() {
         for (name, exercise) in EXERCISES {
             let test = move || run(driver, exercise);
             trials.push(Trial::test(format!("{}::{name}", driver.0), test));
