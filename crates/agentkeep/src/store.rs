@@ -107,7 +107,7 @@ impl Store {
     /// Messages that a fork without the tag shares stay with the fork.
     ///
     /// # Errors
-    /// What the driver says.
+    /// `TooLarge` for a text longer than any tag; what the driver says.
     pub async fn erase_tag(&self, tag: &str) -> Result<Collected> {
         conversations::delete::erase_tag(&self.space, tag).await
     }

@@ -155,6 +155,17 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// What a URL is taken apart into, for the fuzz targets: scheme, path, options.
+///
+/// # Errors
+/// As for [`open`].
+#[cfg(feature = "conformance")]
+#[doc(hidden)]
+#[allow(clippy::type_complexity, reason = "for the fuzz targets alone")]
+pub fn taken_apart(url: &str) -> Result<(String, String, Vec<(String, String)>)> {
+    Parts::of(url).map(|parts| (parts.scheme.to_owned(), parts.path, parts.options))
+}
+
 fn decoded(text: &str) -> Result<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().map(Into::into).map_err(|error| {
         Error::new(Kind::InvalidInput, "the store URL is not UTF-8 after decoding").caused_by(error)

@@ -53,11 +53,12 @@ fn directed(index: &Index) -> String {
 pub(super) fn create(schema: &Schema) -> Vec<String> {
     let mut sql = vec![
         "CREATE TABLE _store(name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID".to_owned(),
-        "CREATE TABLE _floors(namespace TEXT PRIMARY KEY, floor INTEGER NOT NULL) WITHOUT ROWID"
+        "CREATE TABLE _floors(namespace TEXT PRIMARY KEY, floor INTEGER NOT NULL, \
+         crc INTEGER NOT NULL) WITHOUT ROWID"
             .to_owned(),
         "CREATE TABLE _operations(namespace TEXT NOT NULL, operation TEXT NOT NULL, \
          n INTEGER NOT NULL, digest BLOB NOT NULL, time INTEGER NOT NULL, result TEXT NOT NULL, \
-         PRIMARY KEY(namespace, operation)) WITHOUT ROWID"
+         crc INTEGER NOT NULL, PRIMARY KEY(namespace, operation)) WITHOUT ROWID"
             .to_owned(),
         "CREATE UNIQUE INDEX _operations_n ON _operations(namespace, n)".to_owned(),
         "CREATE TABLE _streams(no INTEGER PRIMARY KEY, namespace TEXT NOT NULL, log TEXT NOT NULL, \
@@ -68,7 +69,7 @@ pub(super) fn create(schema: &Schema) -> Vec<String> {
         "CREATE UNIQUE INDEX _streams_key ON _streams(namespace, log, stream)".to_owned(),
         "CREATE TABLE _blobs(namespace TEXT NOT NULL, hash TEXT NOT NULL, size INTEGER NOT NULL, \
          reference_count INTEGER NOT NULL, unreferenced_since, version INTEGER NOT NULL, \
-         PRIMARY KEY(namespace, hash)) WITHOUT ROWID"
+         crc INTEGER NOT NULL, PRIMARY KEY(namespace, hash)) WITHOUT ROWID"
             .to_owned(),
         "CREATE INDEX _blobs_by_unreferenced ON _blobs(namespace, unreferenced_since, hash)"
             .to_owned(),
@@ -194,7 +195,7 @@ pub(super) fn select_columns(table: &Table, alias: &str) -> String {
             "crc",
         ]
     } else if table.name == BLOBS.name {
-        vec!["hash", "size", "reference_count", "unreferenced_since", "version"]
+        vec!["hash", "size", "reference_count", "unreferenced_since", "version", "crc"]
     } else {
         table.key.iter().copied().chain(["version", "turn", "refs", "body", "crc"]).collect()
     };

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::repo::plan::{Guard, Intent, Plan};
 use crate::repo::space::Space;
 use crate::repo::unit::Unit;
-use crate::schema::{CONTAINERS, IMAGES, Key, SESSIONS, Table, Value, check_id};
+use crate::schema::{CONTAINERS, IMAGES, Key, MAX_INDEXED_TEXT, SESSIONS, Table, Value};
 
 /// How far a deletion goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +139,10 @@ pub(crate) async fn run(space: &Space, intent: impl Intent + 'static) -> Result<
 
 /// Erases what has a tag.
 pub(crate) async fn erase_tag(space: &Space, tag: &str) -> Result<Collected> {
-    check_id("tag", tag)?;
+    // A tag may be any text that can stand in an index, whatever the rule for ids says.
+    if tag.len() > MAX_INDEXED_TEXT {
+        return Err(Error::new(Kind::TooLarge, format!("the tag has {} bytes", tag.len()))
+            .advice(format!("a tag has at most {MAX_INDEXED_TEXT} bytes")));
+    }
     Ok(run(space, EraseTag { tag: tag.to_owned() }).await?.1)
 }

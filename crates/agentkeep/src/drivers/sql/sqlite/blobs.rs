@@ -2,23 +2,60 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use super::apply::{Apply, Outcomes, refuse};
-use super::rows::signed;
+use super::rows::{self, signed};
+use super::sums::blob_sum;
 use crate::driver::{Blob, Hash, Outcome};
 use crate::error::{Error, Kind};
-use crate::schema::BLOBS;
+use crate::schema::{BLOBS, Namespace};
+
+/// A row of `_blobs`.
+pub(super) struct BlobRow {
+    size: i64,
+    references: i64,
+    since: Option<i64>,
+    version: i64,
+}
+
+impl BlobRow {
+    fn sum(&self, namespace: &Namespace, hash: Hash) -> u32 {
+        let Self { size, references, since, version } = *self;
+        blob_sum(namespace.as_str(), &hash.to_hex(), size, references, since, version)
+    }
+}
 
 impl Apply<'_> {
-    /// How often a blob is referred to, and its version.
-    pub(super) fn blob(&self, hash: Hash) -> Outcomes<Option<(i64, i64)>> {
-        let sql = "SELECT reference_count, version FROM _blobs WHERE namespace = ?1 AND hash = ?2";
+    /// How a blob is referred to.
+    pub(super) fn blob(&self, hash: Hash) -> Outcomes<Option<BlobRow>> {
+        let sql = "SELECT size, reference_count, unreferenced_since, version, crc FROM _blobs \
+                   WHERE namespace = ?1 AND hash = ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let found = statement.query_row(params![self.namespace.as_str(), hash.to_hex()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        });
-        Ok(found.optional()?)
+        let mut found = statement.query(params![self.namespace.as_str(), hash.to_hex()])?;
+        let Some(row) = found.next()? else { return Ok(None) };
+        let blob = BlobRow {
+            size: rows::integer(row, 0)?,
+            references: rows::integer(row, 1)?,
+            since: rows::optional_integer(row, 2)?,
+            version: rows::integer(row, 3)?,
+        };
+        if i64::from(blob.sum(self.namespace, hash)) != rows::integer(row, 4)? {
+            return Err(rows::damaged(format!("_blobs {hash}")).into());
+        }
+        Ok(Some(blob))
+    }
+
+    /// Writes how a blob is referred to, with the next version.
+    fn update_blob(&self, hash: Hash, mut blob: BlobRow) -> Outcomes<()> {
+        blob.version += 1;
+        let sql = "UPDATE _blobs SET reference_count = ?3, unreferenced_since = ?4, version = ?5, \
+                   crc = ?6 WHERE namespace = ?1 AND hash = ?2";
+        let BlobRow { references, since, version, .. } = blob;
+        let crc = blob.sum(self.namespace, hash);
+        let row = params![self.namespace.as_str(), hash.to_hex(), references, since, version, crc];
+        self.connection.prepare_cached(sql)?.execute(row)?;
+        Ok(())
     }
 
     pub(super) fn put_blob(&mut self, blob: &Blob) -> Outcomes<Outcome> {
@@ -28,11 +65,16 @@ impl Apply<'_> {
         }
         self.made = true;
         let (namespace, name) = (self.namespace.as_str(), hash.to_hex());
-        let size = signed(blob.bytes().len() as u64);
-        let version = signed(self.floor(&BLOBS)? + 1);
+        let row = BlobRow {
+            size: signed(blob.bytes().len() as u64),
+            references: 0,
+            since: Some(self.time),
+            version: signed(self.floor(&BLOBS)? + 1),
+        };
         let sql = "INSERT INTO _blobs(namespace, hash, size, reference_count, unreferenced_since, \
-                   version) VALUES (?1, ?2, ?3, 0, ?4, ?5)";
-        let row = params![namespace, name, size, self.time, version];
+                   version, crc) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6)";
+        let crc = row.sum(self.namespace, hash);
+        let row = params![namespace, name, row.size, row.since, row.version, crc];
         self.connection.prepare_cached(sql)?.execute(row)?;
         let sql = "INSERT INTO _blob_bytes(namespace, hash, bytes) VALUES (?1, ?2, ?3)";
         self.connection.prepare_cached(sql)?.execute(params![namespace, name, blob.bytes()])?;
@@ -40,7 +82,7 @@ impl Apply<'_> {
     }
 
     pub(super) fn drop_blob(&mut self, hash: Hash) -> Outcomes<Outcome> {
-        let Some((references, version)) = self.blob(hash)? else {
+        let Some(BlobRow { references, version, .. }) = self.blob(hash)? else {
             return Ok(Outcome::BlobDropped { existed: false });
         };
         if references > 0 {
@@ -66,26 +108,23 @@ impl Apply<'_> {
     ) -> Outcomes<Vec<Hash>> {
         let distinct = distinct(refs);
         for hash in &distinct {
-            let sql = "UPDATE _blobs SET reference_count = reference_count + 1, \
-                       unreferenced_since = NULL, version = version + 1 \
-                       WHERE namespace = ?1 AND hash = ?2";
-            let row = params![self.namespace.as_str(), hash.to_hex()];
-            if self.connection.prepare_cached(sql)?.execute(row)? == 0 {
+            let Some(mut blob) = self.blob(*hash)? else {
                 let error = Error::new(Kind::NotFound, format!("the blob {hash} is not there"));
                 let error = error.at(place.to_string());
                 return Err(error.advice("keep the blob before, or in the same commit").into());
-            }
+            };
+            blob.references += 1;
+            blob.since = None;
+            self.update_blob(*hash, blob)?;
         }
         Ok(distinct)
     }
 
     pub(super) fn release(&mut self, hash: Hash) -> Outcomes<()> {
-        let sql = "UPDATE _blobs SET reference_count = reference_count - 1, \
-                   unreferenced_since = CASE WHEN reference_count = 1 THEN ?3 END, \
-                   version = version + 1 WHERE namespace = ?1 AND hash = ?2";
-        let row = params![self.namespace.as_str(), hash.to_hex(), self.time];
-        self.connection.prepare_cached(sql)?.execute(row)?;
-        Ok(())
+        let Some(mut blob) = self.blob(hash)? else { return Ok(()) };
+        blob.references -= 1;
+        blob.since = (blob.references == 0).then_some(self.time);
+        self.update_blob(hash, blob)
     }
 }
 

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row, ToSql};
 use super::errors::map;
 use super::rows::{self, Indexed, indexed};
 use super::statements::Sql;
+use super::sums::blob_sum;
 use crate::driver::{CheckReport, Hash};
 use crate::drivers::sql::ddl::{field_columns, key_columns, quoted, select_columns, side_table};
 use crate::error::Result;
@@ -26,6 +27,7 @@ pub(super) fn check(
     let mut report = CheckReport::default();
     let mut references = References::new();
     integrity(connection, &mut report)?;
+    super::check_rest::check(schema, connection, &mut report)?;
     table(connection, &NAMESPACES, &mut report, &mut references)?;
     for declared in schema.tables {
         table(connection, declared, &mut report, &mut references)?;
@@ -122,7 +124,7 @@ fn table(
 }
 
 /// The next row; a damaged page ends the walk and is noted.
-fn next<'a, 'b>(
+pub(super) fn next<'a, 'b>(
     rows: &'a mut rusqlite::Rows<'b>,
     place: &str,
     report: &mut CheckReport,
@@ -323,7 +325,7 @@ fn strays(connection: &Connection, log: &Log, report: &mut CheckReport) -> Resul
 /// Every blob: its bytes against its hash, its count against what refers to it.
 fn blobs(connection: &Connection, report: &mut CheckReport, references: &References) -> Result<()> {
     let text = "SELECT b.namespace, b.hash, b.size, b.reference_count, b.unreferenced_since, \
-                c.bytes FROM _blobs AS b LEFT JOIN _blob_bytes AS c \
+                c.bytes, b.version, b.crc FROM _blobs AS b LEFT JOIN _blob_bytes AS c \
                 ON c.namespace = b.namespace AND c.hash = b.hash";
     let mut statement = connection.prepare(text).map_err(map)?;
     let mut found = statement.query([]).map_err(map)?;
@@ -370,6 +372,13 @@ fn blob(
     let bytes = row.get_ref(5).map_err(map)?.as_blob_or_null().ok().flatten();
     if !bytes.is_some_and(|bytes| bytes.len() as u64 == size && Hash::of(bytes) == hash) {
         report.damaged(place, "its bytes are damaged");
+    }
+    let optional = rows::optional_integer(row, 4)?;
+    let (scope, version) = (rows::text(row, 0)?, rows::integer(row, 6)?);
+    let (size, references) = (rows::integer(row, 2)?, rows::integer(row, 3)?);
+    let sum = blob_sum(scope, &hash.to_hex(), size, references, optional, version);
+    if i64::from(sum) != rows::integer(row, 7)? {
+        report.damaged(place, "a stored row is damaged: its checksum does not fit");
     }
     if count != counted {
         report.damaged(place, format!("{counted} refer to it, not {count}"));

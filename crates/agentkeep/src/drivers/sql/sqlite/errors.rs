@@ -38,6 +38,26 @@ pub(super) fn map(error: rusqlite::Error) -> Error {
             "the database contradicts itself",
             "run check, and restore it from a backup",
         ),
+        // Every statement is made of the schema: what it does not fit is not the schema any more.
+        _ if matches!(error, rusqlite::Error::SqlInputError { .. }) => (
+            Kind::Corrupt,
+            "the database's tables are not as they were made",
+            "run check, and restore it from a backup",
+        ),
+        _ if matches!(
+            error,
+            rusqlite::Error::Utf8Error(..)
+                | rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+        ) =>
+        {
+            (
+                Kind::Corrupt,
+                "a stored column is not of its type",
+                "run check, and restore the store from a backup",
+            )
+        }
         Some(ErrorCode::TooBig) => {
             (Kind::TooLarge, "a value is too large for SQLite", "keep it as several attachments")
         }
@@ -50,6 +70,11 @@ pub(super) fn map(error: rusqlite::Error) -> Error {
     };
     let retryable = kind == Kind::Timeout;
     Error::new(kind, message).advice(advice).retryable(retryable).caused_by(error)
+}
+
+/// Damage names its place, unless something below has.
+pub(super) fn damage_at(error: Error, place: impl std::fmt::Display) -> Error {
+    if error.kind() == Kind::Corrupt { error.at(place.to_string()) } else { error }
 }
 
 /// The SQLite error beneath one of ours, if there is one.

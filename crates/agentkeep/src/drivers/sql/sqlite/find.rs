@@ -9,7 +9,7 @@ use std::ops::Bound;
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::apply::{unknown, with_key};
-use super::errors::map;
+use super::errors::{damage_at, map};
 use super::rows::{self, Indexed};
 use super::statements::Sql;
 use crate::driver::{Find, Found, Record};
@@ -21,6 +21,15 @@ use crate::schema::{
 
 /// One record.
 pub(super) fn get(
+    connection: &Connection,
+    sql: &Sql,
+    namespace: &Namespace,
+    key: &Key,
+) -> Result<Option<Record>> {
+    get_now(connection, sql, namespace, key).map_err(|error| damage_at(error, key))
+}
+
+fn get_now(
     connection: &Connection,
     sql: &Sql,
     namespace: &Namespace,
@@ -230,6 +239,11 @@ fn statement<'a>(find: &Find, stretch: &'a Stretch) -> (String, Vec<Box<dyn ToSq
 
 /// Records by an index, all within the connection's transaction.
 pub(super) fn find(connection: &Connection, namespace: &Namespace, find: &Find) -> Result<Found> {
+    find_now(connection, namespace, find)
+        .map_err(|error| damage_at(error, format!("{} {}", find.table.name, find.index.name)))
+}
+
+fn find_now(connection: &Connection, namespace: &Namespace, find: &Find) -> Result<Found> {
     let mut records = Vec::new();
     let no_turns = [STREAMS.name, BLOBS.name].contains(&find.table.name);
     if find.index.name == BY_TURN.name && no_turns {

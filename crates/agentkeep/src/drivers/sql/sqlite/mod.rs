@@ -7,6 +7,7 @@ mod apply;
 mod blobs;
 mod cache;
 mod check;
+mod check_rest;
 mod errors;
 mod find;
 mod names;
@@ -21,6 +22,7 @@ mod rows;
 mod snapshot;
 mod statements;
 mod streams;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::errors::damage_at;
 pub use self::options::Options;
 use self::poll::Poll;
 use self::readers::{Readers, blocking};
@@ -152,7 +155,8 @@ impl Reader for Sqlite {
 impl Driver for Sqlite {
     async fn commit(&self, batch: Batch) -> Result<Committed> {
         batch.validate()?;
-        self.writer.commit(batch).await.map_err(in_sqlite)
+        let committed = self.writer.commit(batch).await;
+        committed.map_err(|error| in_sqlite(damage_at(error, &self.description.location)))
     }
 
     async fn watch(
@@ -178,7 +182,7 @@ impl Driver for Sqlite {
     async fn check(&self) -> Result<CheckReport> {
         let (schema, sql) = (self.schema, Arc::clone(&self.sql));
         let read = self.readers.run(move |connection| check::check(schema, &sql, connection));
-        read.await.map_err(in_sqlite)
+        read.await.map_err(|error| in_sqlite(damage_at(error, &self.description.location)))
     }
 
     async fn close(&self) -> Result<()> {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Options;
 use super::errors::map;
+use super::sums::facts_sum;
 use crate::driver::Durability;
 use crate::drivers::sql::ddl;
 use crate::drivers::{io_error as io, network_fs};
@@ -59,8 +60,13 @@ pub(super) fn prepare(schema: &'static Schema, path: &Path, options: &Options) -
         .advice("keep it on a local disk, or accept the risk with network_fs=yes"));
     }
     match File::open(path) {
-        Ok(file) => check_ours(file, path)?,
+        Ok(_) => check_ours(path)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if path.is_symlink() {
+                return Err(Error::new(Kind::InvalidInput, "the store's path is a dangling link")
+                    .at(place())
+                    .advice("name the file itself: no store is made at the other end of a link"));
+            }
             make_store(schema, path, &folder, options)?;
         }
         Err(error) => return Err(io(&error, "the store cannot be read", path)),
@@ -93,11 +99,12 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-/// Conversations are private: nobody else may read the file, whatever the umask says. SQLite
-/// gives the files beside it the same permissions.
+/// A new file, and nothing that somebody has put there, be it a link. Conversations are private:
+/// nobody else may read the file, whatever the umask says. SQLite gives the files beside it the
+/// same permissions.
 fn make_file(path: &Path) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)?;
@@ -118,12 +125,19 @@ fn make_store(
     let temporary = folder.join(name);
     make_file(&temporary).map_err(|error| cannot(&error))?;
     let made = open(schema, &temporary, options).and_then(|(connection, _)| gathered(connection));
-    let linked = made.and_then(|()| match std::fs::hard_link(&temporary, path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        // A file system without hard links: an empty file, which is then made a store in place.
-        Err(_) => make_file(path).map_err(|error| cannot(&error)),
-        Ok(()) => {
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot(&error))
+    let linked = made.and_then(|()| {
+        let named = match std::fs::hard_link(&temporary, path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                claim(&temporary, path)
+            }
+            named => named,
+        };
+        match named {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(cannot(&error)),
+            Ok(()) => File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|error| cannot(&error)),
         }
     });
     for suffix in ["", "-wal", "-shm", "-journal"] {
@@ -132,6 +146,13 @@ fn make_store(
         let _ = std::fs::remove_file(leftover);
     }
     linked
+}
+
+/// For file systems without hard links: takes the name with an empty file, which only one can do,
+/// then puts the store over it.
+fn claim(temporary: &Path, path: &Path) -> std::io::Result<()> {
+    make_file(path)?;
+    std::fs::rename(temporary, path)
 }
 
 /// Brings everything into the one file and closes it. Closing alone would do so, too, but not say
@@ -149,20 +170,31 @@ fn gathered(connection: Connection) -> Result<()> {
     connection.close().map_err(|(_, error)| map(error))
 }
 
-/// An empty file is one that was just made; any other must carry our mark.
-fn check_ours(mut file: File, path: &Path) -> Result<()> {
-    let mut header = Vec::new();
-    file.by_ref()
-        .take(100)
-        .read_to_end(&mut header)
-        .map_err(|error| io(&error, "the store cannot be read", path))?;
+/// A file with our mark is ours. An empty one is no store: it may have been one.
+fn check_ours(path: &Path) -> Result<()> {
+    let unreadable = |error: &std::io::Error| io(error, "the store cannot be read", path);
+    // Another process that is making the store may have just taken its name.
+    let header = patiently(Duration::from_secs(1), || {
+        let mut header = Vec::new();
+        let file = File::open(path).map_err(|error| unreadable(&error))?;
+        file.take(100).read_to_end(&mut header).map_err(|error| unreadable(&error))?;
+        if header.is_empty() { Err(Error::new(Kind::Timeout, "empty")) } else { Ok(header) }
+    });
+    let header = match header {
+        Err(error) if error.kind() == Kind::Timeout => {
+            return Err(Error::new(Kind::Corrupt, "the store's file is empty")
+                .at(path.display().to_string())
+                .advice("restore it from a backup, or remove it if there has never been a store"));
+        }
+        header => header?,
+    };
     let application = header.get(68..72).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes);
     let mut ours = header.starts_with(MAGIC) && application == Some(APPLICATION_ID);
     // Byte 18 is 1 before WAL mode, which comes after our mark: another process may be at it.
     if header.starts_with(MAGIC) && !ours && header.get(18) == Some(&1) {
         ours = application_under_lock(path)? == APPLICATION_ID;
     }
-    if header.is_empty() || ours {
+    if ours {
         return Ok(());
     }
     let what = if header.starts_with(MAGIC) {
@@ -327,7 +359,9 @@ fn upgrade(schema: &Schema, connection: &Connection, from: u32) -> Result<()> {
         connection.execute(&statement, []).map_err(map)?;
     }
     let store_id = uuid::Uuid::new_v4().to_string();
-    let facts = [("schema", schema.name), ("store_id", store_id.as_str()), ("epoch", "1")];
+    let sum = facts_sum(schema.name, &store_id, "1").to_string();
+    let facts =
+        [("schema", schema.name), ("store_id", store_id.as_str()), ("epoch", "1"), ("crc", &sum)];
     for (name, value) in facts {
         let sql = "INSERT INTO _store(name, value) VALUES (?, ?)";
         connection.execute(sql, [name, value]).map_err(map)?;
@@ -357,10 +391,13 @@ fn refuse_schema(schema: &Schema, connection: &Connection) -> Result<()> {
 
 fn identify(schema: &Schema, connection: &Connection) -> Result<Identity> {
     refuse_schema(schema, connection)?;
-    let epoch = fact(connection, "epoch")?.parse().map_err(|error| {
-        Error::new(Kind::Corrupt, "the store's epoch is damaged").caused_by(error)
-    })?;
-    Ok(Identity { store_id: fact(connection, "store_id")?, epoch })
+    let (store_id, epoch) = (fact(connection, "store_id")?, fact(connection, "epoch")?);
+    let sum = facts_sum(schema.name, &store_id, &epoch).to_string();
+    match epoch.parse() {
+        Ok(epoch) if sum == fact(connection, "crc")? => Ok(Identity { store_id, epoch }),
+        _ => Err(Error::new(Kind::Corrupt, "what the store says of itself is damaged")
+            .advice("restore it from a backup")),
+    }
 }
 
 #[cfg(test)]
@@ -383,5 +420,17 @@ mod tests {
             assert_eq!(check_library(version).is_ok(), sound, "{version}");
         }
         check_library(rusqlite::version_number()).unwrap();
+    }
+
+    #[test]
+    fn without_hard_links_only_one_gives_the_store_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        std::fs::write(file("1.new"), "first").unwrap();
+        std::fs::write(file("2.new"), "second").unwrap();
+        claim(&file("1.new"), &file("keep.db")).unwrap();
+        let error = claim(&file("2.new"), &file("keep.db")).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(file("keep.db")).unwrap(), b"first");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::apply::unknown;
-use super::errors::map;
+use super::errors::{damage_at, map};
 use super::rows::{self, damaged, signed};
 use super::statements::{HEAD, LogSql, Sql};
 use crate::driver::{Blob, Entries, Entry, FoundBlob, Hash, Head, Read, Stretch, Want, Which};
@@ -33,6 +33,15 @@ pub(super) fn stream(
 
 /// Entries, all within the connection's transaction.
 pub(super) fn read(
+    connection: &Connection,
+    sql: &Sql,
+    namespace: &Namespace,
+    read: &Read,
+) -> Result<Entries> {
+    read_now(connection, sql, namespace, read).map_err(|error| damage_at(error, read.log.name))
+}
+
+fn read_now(
     connection: &Connection,
     sql: &Sql,
     namespace: &Namespace,
@@ -144,7 +153,8 @@ pub(super) fn blobs(
         Want::Presence => "SELECT NULL FROM _blobs WHERE namespace = ?1 AND hash = ?2",
         Want::Bytes => "SELECT bytes FROM _blob_bytes WHERE namespace = ?1 AND hash = ?2",
     };
-    let mut statement = connection.prepare_cached(text).map_err(map)?;
+    let mut statement =
+        connection.prepare_cached(text).map_err(|error| damage_at(map(error), "_blobs"))?;
     let mut one = |hash: &Hash| {
         let row = params![namespace.as_str(), hash.to_hex()];
         let found = statement
@@ -157,5 +167,6 @@ pub(super) fn blobs(
             Some(Some(bytes)) => Blob::from_stored(*hash, bytes).map(FoundBlob::Bytes).map(Some),
         }
     };
-    hashes.iter().map(&mut one).collect()
+    let at = |hash: &Hash| one(hash).map_err(|error| damage_at(error, format!("blob {hash}")));
+    hashes.iter().map(at).collect()
 }

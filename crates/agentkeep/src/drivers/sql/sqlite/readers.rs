@@ -76,7 +76,10 @@ fn in_transaction<T>(
 ) -> Result<T> {
     let transaction = connection.unchecked_transaction().map_err(map)?;
     let result = read(&transaction)?;
-    transaction.commit().map_err(map)?;
+    // At some errors SQLite ends it by itself; a check has noted them, and goes on.
+    if !connection.is_autocommit() {
+        transaction.commit().map_err(map)?;
+    }
     Ok(result)
 }
 

@@ -1,9 +1,10 @@
 //! Records: writing and deleting them, with their places in list indexes.
 
-use rusqlite::{OptionalExtension, ToSql, params};
+use rusqlite::{ToSql, params};
 
 use super::apply::{Apply, Outcomes, refuse, with_key};
 use super::rows::{self, Indexed, refs_text, signed};
+use super::sums::floor_sum;
 use crate::driver::{Hash, Outcome, Put, Save};
 use crate::error::Kind;
 use crate::json::Json;
@@ -155,10 +156,18 @@ impl Apply<'_> {
         if let (Some(floor), false) = (self.floor, table.name.starts_with('_')) {
             return Ok(floor);
         }
-        let sql = "SELECT floor FROM _floors WHERE namespace = ?1";
+        let sql = "SELECT floor, crc FROM _floors WHERE namespace = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let found = statement.query_row([self.scope(table)], |row| row.get::<_, i64>(0));
-        let floor = found.optional()?.unwrap_or(0).cast_unsigned();
+        let scope = self.scope(table);
+        let mut found = statement.query([&scope])?;
+        let mut floor = 0;
+        if let Some(row) = found.next()? {
+            floor = rows::integer(row, 0)?;
+            if i64::from(floor_sum(&scope, floor)) != rows::integer(row, 1)? {
+                return Err(rows::damaged(format!("_floors {scope:?}")).into());
+            }
+        }
+        let floor = floor.cast_unsigned();
         if !table.name.starts_with('_') {
             self.floor = Some(floor);
         }
@@ -169,10 +178,11 @@ impl Apply<'_> {
         if self.floor(table)? >= version {
             return Ok(());
         }
-        let sql = "INSERT INTO _floors(namespace, floor) VALUES (?1, ?2) \
-                   ON CONFLICT(namespace) DO UPDATE SET floor = excluded.floor";
+        let sql = "INSERT INTO _floors(namespace, floor, crc) VALUES (?1, ?2, ?3) \
+                   ON CONFLICT(namespace) DO UPDATE SET floor = excluded.floor, crc = excluded.crc";
         let mut statement = self.connection.prepare_cached(sql)?;
-        statement.execute(params![self.scope(table), signed(version)])?;
+        let (scope, floor) = (self.scope(table), signed(version));
+        statement.execute(params![scope, floor, floor_sum(&scope, floor)])?;
         if !table.name.starts_with('_') {
             self.floor = Some(version);
         }

@@ -4,6 +4,7 @@ use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Row, ToSql};
 
 use super::errors::map;
+use super::sums::blob_sum;
 use crate::driver::{Entry, Hash, Head, Record};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
@@ -101,7 +102,8 @@ pub(super) fn entry_sum(
         body.as_bytes(),
         &time.to_le_bytes(),
         turn.unwrap_or("").as_bytes(),
-        &rewritten.unwrap_or(0).to_le_bytes(),
+        // "Never" is not the time 0, which differs from it by one bit in SQLite's file.
+        rewritten.map(i64::to_le_bytes).as_ref().map_or(&[], |time| &time[..]),
         refs.unwrap_or("").as_bytes(),
     ])
 }
@@ -150,7 +152,7 @@ pub(super) fn integer(row: &Row<'_>, column: usize) -> Result<i64> {
     })
 }
 
-fn optional_integer(row: &Row<'_>, column: usize) -> Result<Option<i64>> {
+pub(super) fn optional_integer(row: &Row<'_>, column: usize) -> Result<Option<i64>> {
     match row.get_ref(column).map_err(map)? {
         ValueRef::Null => Ok(None),
         _ => integer(row, column).map(Some),
@@ -167,7 +169,7 @@ pub(super) fn record(
         return stream_record(namespace, row);
     }
     if table.name == BLOBS.name {
-        return blob_record(row);
+        return blob_record(namespace, row);
     }
     let parts: Vec<&str> = (0..table.key.len()).map(|i| text(row, i)).collect::<Result<_>>()?;
     let key = Key::from_parts(table, &parts).map_err(|_| damaged(table.name))?;
@@ -221,13 +223,18 @@ fn stream_record(namespace: &Namespace, row: &Row<'_>) -> Result<Record> {
     Ok(Record { key, body: body.finish(), version, turn: None, refs: Vec::new() })
 }
 
-fn blob_record(row: &Row<'_>) -> Result<Record> {
+fn blob_record(namespace: &Namespace, row: &Row<'_>) -> Result<Record> {
     let hash = text(row, 0)?;
     let key = Key::new(&BLOBS, [hash]).map_err(|_| damaged(BLOBS.name))?;
+    let (size, references, since) = (integer(row, 1)?, integer(row, 2)?, optional_integer(row, 3)?);
+    let sum = blob_sum(namespace.as_str(), hash, size, references, since, integer(row, 4)?);
+    if i64::from(sum) != integer(row, 5)? {
+        return Err(damaged(&key));
+    }
     let mut body = ObjectEditor::default();
     body.set("hash", &Json::string(hash)).set("size", &unsigned(number(row, 1)?));
     body.set("references", &unsigned(number(row, 2)?));
-    if let Some(since) = optional_integer(row, 3)? {
+    if let Some(since) = since {
         body.set("unreferencedSince", &Json::integer(since));
     }
     Ok(Record { key, body: body.finish(), version: number(row, 4)?, turn: None, refs: Vec::new() })

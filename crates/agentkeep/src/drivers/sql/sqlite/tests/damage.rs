@@ -8,10 +8,81 @@ async fn damaged_by(sql: &str) -> (Home, Sqlite) {
     commit(&store, [put("a", r#"{"kind":"k","rank":1,"tags":["x","y"]}"#), put("b", "{}")]).await;
     commit(&store, [append("1"), append("2"), append("3")]).await;
     commit(&store, [Operation::PutBlob(crate::driver::Blob::new(&b"bytes"[..]))]).await;
+    commit(&store, [put("gone", "{}")]).await;
+    store.commit(remembered()).await.unwrap();
     assert!(store.check().await.unwrap().is_sound());
     let changed = home.plain().execute(sql, []).unwrap();
     assert!(changed > 0, "{sql} changed nothing");
     (home, store)
+}
+
+/// A commit with an operation id, which also leaves a floor.
+fn remembered() -> Batch {
+    let mut batch = batch([Operation::Delete(thing("gone"))]);
+    batch.operation = Some(crate::schema::OperationId::new("op").unwrap());
+    batch
+}
+
+#[tokio::test]
+async fn a_changed_operation_is_never_answered() {
+    for change in [
+        "time = time + 1",
+        "n = 7",
+        "digest = x'00'",
+        "result = '[]'",
+        "result = replace(result, 'true', 'false')",
+        "crc = crc + 1",
+    ] {
+        let (_home, store) = damaged_by(&format!("UPDATE _operations SET {change}")).await;
+        let error = refused(store.commit(remembered())).await;
+        assert_eq!(error.kind(), Kind::Corrupt, "{change}: {error}");
+        assert!(error.place().is_some_and(|place| place.contains("op")), "{error:?}");
+        assert!(!store.check().await.unwrap().is_sound(), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_floor_gives_no_version() {
+    let (home, store) = damaged_by("UPDATE _floors SET floor = 0").await;
+    assert!(!store.check().await.unwrap().is_sound());
+    store.close().await.unwrap();
+    let error = refused(home.open().await.commit(batch([put("gone", "{}")]))).await;
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+}
+
+#[tokio::test]
+async fn a_store_that_took_another_name_is_not_opened() {
+    for name in ["store_id", "epoch", "crc"] {
+        let (home, store) =
+            damaged_by(&format!("UPDATE _store SET value = '2' WHERE name = '{name}'")).await;
+        store.close().await.unwrap();
+        let error = refused(Sqlite::open(&SCHEMA, &home.path(), Options::default())).await;
+        assert_eq!(error.kind(), Kind::Corrupt, "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn tables_that_were_made_anew_are_told() {
+    for (sql, place) in [
+        ("DROP INDEX things_by_kind", "things_by_kind"),
+        ("DROP INDEX notes_id; CREATE INDEX notes_id ON notes(stream_no, id)", "notes_id"),
+    ] {
+        let home = Home::new();
+        let store = home.open().await;
+        home.plain().execute_batch(sql).unwrap();
+        home.plain().execute_batch("CREATE TABLE of_others(x)").unwrap();
+        let report = store.check().await.unwrap();
+        let places: Vec<&str> = report.damage.iter().map(|found| found.place.as_str()).collect();
+        assert_eq!(places, [format!("SQLite {place}")], "{report:?}");
+    }
+    // A column's name that changed by one bit.
+    let home = Home::new();
+    let store = home.open().await;
+    home.plain().execute_batch("ALTER TABLE things RENAME COLUMN refs TO vefs").unwrap();
+    let error = refused(get(&store, "a")).await;
+    assert_eq!((error.kind(), error.place()), (Kind::Corrupt, Some("things \"a\"")), "{error}");
+    let told = store.check().await.is_ok_and(|report| !report.is_sound());
+    assert!(told || refused(store.check()).await.kind() == Kind::Corrupt);
 }
 
 #[tokio::test]
@@ -53,6 +124,7 @@ async fn a_changed_entry_is_never_read() {
         "time = 'now'",
         "turn = 't'",
         "rewritten = 5",
+        "rewritten = 0",
         "refs = '[]'",
         "crc = 0",
         "seq = 9",
@@ -106,6 +178,8 @@ async fn check_finds_what_reads_do_not_look_at() {
         "UPDATE _blobs SET unreferenced_since = NULL",
         "UPDATE _blobs SET size = size + 1",
         "UPDATE _blobs SET size = 'x'",
+        "UPDATE _blobs SET version = 9",
+        "UPDATE _blobs SET unreferenced_since = 1",
         "UPDATE _blob_bytes SET bytes = x'00'",
         "UPDATE _blob_bytes SET bytes = 'text'",
         "DELETE FROM _blob_bytes",

@@ -122,7 +122,6 @@ async fn eight_threads_open_one_fresh_path() {
 async fn what_was_begun_in_place_is_completed() {
     // What a process killed while it made a store in an empty file may leave.
     let steps = [
-        "",
         "BEGIN; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = 0x616b6570; COMMIT",
         "PRAGMA journal_mode = WAL",
     ];
@@ -140,6 +139,18 @@ async fn what_was_begun_in_place_is_completed() {
             home.plain().pragma_query_value(None, "auto_vacuum", |row| row.get(0)).unwrap();
         assert_eq!(vacuum, 2, "after {done} steps");
     }
+}
+
+#[tokio::test]
+async fn an_empty_file_is_no_empty_store() {
+    // What a crash of the file system or a full disk may make of a store.
+    let home = Home::new();
+    home.open().await.close().await.unwrap();
+    std::fs::File::create(home.path()).unwrap();
+    let error = refused(open(&home.path())).await;
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    assert!(error.to_string().contains("empty"), "{error}");
+    assert_eq!(home.contents(), [(home.path(), Vec::new())]);
 }
 
 #[test]
