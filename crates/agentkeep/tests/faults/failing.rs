@@ -1,0 +1,5 @@
+//! The child whose disk fails.
+
+use crate::child::Task;
+
+pub(crate) async fn work(_task: &Task) {}

@@ -1,0 +1,69 @@
+//! Faults from outside: does it ever lose or tear anything?
+//!
+//! A child does a workload and says each acknowledgement with one write; this program holds the
+//! ledger. A small C library, preloaded into the child, kills it, fails its disk or records what it
+//! does to the disk. `docs/reliability.md` says what each tier does.
+//!
+//! This program is its own child: with `FAULTS_CHILD` set it does one child's work.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::too_many_arguments,
+    reason = "a test states what must hold by unwrapping it"
+)]
+
+mod child;
+mod dump;
+mod failing;
+mod kill;
+mod ledger;
+mod place;
+mod random;
+mod shim;
+mod steps;
+mod subject;
+mod tally;
+mod verify;
+mod workload;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::shim::{Setting, Shim};
+use crate::tally::Run;
+
+/// What a test answers: anything that goes wrong fails it.
+pub(crate) type Outcome = Result<(), Failed>;
+
+fn main() {
+    if let Ok(role) = std::env::var(child::ROLE) {
+        child::run(&role);
+        return;
+    }
+    let mut arguments = Arguments::from_args();
+    // Each tier uses the machine for itself.
+    arguments.test_threads = Some(1);
+    let mut trials = Vec::new();
+    if let Some(shim) = Shim::build() {
+        let shim: &'static Shim = Box::leak(Box::new(shim));
+        for subject in subject::ALL {
+            let (setting, name) = (Setting::of(subject), subject.name());
+            let mut add = |tier: &str, test: fn(&Run, &Shim, Setting) -> Outcome| {
+                let run = Run::from_environment();
+                let trial =
+                    Trial::test(format!("{name}::{tier}"), move || test(&run, shim, setting));
+                trials.push(trial);
+            };
+            add("killed_at_every_operation", kill::tier);
+        }
+    } else {
+        println!("SKIPPED: all faults, for they need Linux and a C compiler (cc)");
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Runs an asynchronous test.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap().block_on(future)
+}
