@@ -79,7 +79,8 @@ pub(crate) fn one(run: &Run, scene: &Scene<'_>, tally: &Tally, again: &AtomicU64
     };
     // One way at each operation, another with the next seed; to repeat a case, all of them.
     let ways = if run.only.is_some() { 3 } else { 1 };
-    let way = |at: u64, way: u64| ACTS[usize::try_from((at + scene.workload.seed + way) % 3).unwrap()];
+    let way =
+        |at: u64, way: u64| ACTS[usize::try_from((at + scene.workload.seed + way) % 3).unwrap()];
     let points: Vec<(u64, &str)> =
         (1..=operations).flat_map(|at| (0..ways).map(move |i| (at, way(at, i)))).collect();
     let folders = [temporary(), temporary()];

@@ -14,16 +14,19 @@
 )]
 
 mod child;
+mod disk;
 mod dump;
 mod failing;
 mod kill;
 mod ledger;
 mod place;
+mod power;
 mod random;
 mod shim;
 mod steps;
 mod subject;
 mod tally;
+mod trace;
 mod verify;
 mod workload;
 
@@ -55,6 +58,7 @@ fn main() {
                 trials.push(trial);
             };
             add("killed_at_every_operation", kill::tier);
+            add("power_cut_at_every_operation", power::tier);
         }
     } else {
         println!("SKIPPED: all faults, for they need Linux and a C compiler (cc)");

@@ -195,9 +195,9 @@ static ssize_t put(int fd, const void *bytes, size_t len, off_t offset, int posi
 		size_t some = verdict == GO || len < 2 ? len : len / 2;
 		if (!positioned && !fds[fd].append) offset = syscall(SYS_lseek, fd, 0, SEEK_CUR);
 		n = positioned ? syscall(SYS_pwrite64, fd, bytes, some, offset) : syscall(SYS_write, fd, bytes, some);
-		if (verdict == HALF) die();
 		if (fds[fd].append) offset = syscall(SYS_lseek, fd, 0, SEEK_CUR) - n;
 		if (n > 0) note(WRITE, fd, offset, bytes, n, 0, 0);
+		if (verdict == HALF) die();
 		if (n > 0 && fds[fd].sync) note(SYNC, fd, 0, 0, 0, 0, 0);
 	}
 	leave();

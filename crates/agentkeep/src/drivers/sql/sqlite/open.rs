@@ -58,7 +58,16 @@ pub(super) fn prepare(schema: &'static Schema, path: &Path, options: &Options) -
         .advice("keep it on a local disk, or accept the risk with network_fs=yes"));
     }
     match File::open(path) {
-        Ok(file) => check_ours(file, path)?,
+        Ok(file) => {
+            check_ours(file, path)?;
+            // Who made the store may have been killed before its name was safe.
+            match sync_folder(&folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
+                    return Err(io(&error, "the store's folder cannot be synced", &folder));
+                }
+                _ => {}
+            }
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             make_store(schema, path, &folder, options)?;
         }
@@ -110,6 +119,29 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
+/// Makes the names in a folder survive a power cut.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes the folder's own name survive, and those above it: they may just have been made, also by
+/// a process that was killed before it came to this. Once a store has its name, this was done.
+fn sync_above(folder: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    for above in std::path::absolute(folder)?.ancestors().skip(1) {
+        match sync_folder(above) {
+            // In such a folder this user has made none.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported
+                ) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
 /// Conversations are private: nobody else may read the file, whatever the umask says. SQLite
 /// gives the files beside it the same permissions.
 fn make_file(path: &Path) -> std::io::Result<()> {
@@ -135,13 +167,16 @@ fn make_store(
     let temporary = folder.join(name);
     make_file(&temporary).map_err(|error| cannot(&error))?;
     let made = open(schema, &temporary, options).and_then(|(connection, _)| gathered(connection));
-    let linked = made.and_then(|()| match std::fs::hard_link(&temporary, path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        // A file system without hard links: an empty file, which is then made a store in place.
-        Err(_) => make_file(path).map_err(|error| cannot(&error)),
-        Ok(()) => {
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot(&error))
+    let linked = made.and_then(|()| {
+        sync_above(folder).map_err(|error| cannot(&error))?;
+        match std::fs::hard_link(&temporary, path) {
+            // Who was faster may not have come to the sync below, and never come to it.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            // A file system without hard links: an empty file, which is then made a store in place.
+            Err(_) => make_file(path).map_err(|error| cannot(&error))?,
+            Ok(()) => {}
         }
+        sync_folder(folder).map_err(|error| cannot(&error))
     });
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut leftover = temporary.clone().into_os_string();
