@@ -16,7 +16,9 @@
 mod child;
 mod disk;
 mod dump;
+mod errors;
 mod failing;
+mod full;
 mod kill;
 mod ledger;
 mod place;
@@ -59,6 +61,9 @@ fn main() {
             };
             add("killed_at_every_operation", kill::tier);
             add("power_cut_at_every_operation", power::tier);
+            add("disk_fails_at_every_operation", errors::tier);
+            add("power_cut_after_a_failed_sync", errors::power_after_failed_sync);
+            add("disk_is_full", full::tier);
         }
     } else {
         println!("SKIPPED: all faults, for they need Linux and a C compiler (cc)");

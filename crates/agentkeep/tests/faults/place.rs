@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use agentkeep::driver::Hash;
+
 use crate::block_on;
 use crate::shim::Setting;
 use crate::workload::Workload;
@@ -35,6 +37,12 @@ impl Contents {
                 self.0.push((name, Some(std::fs::read(path).unwrap())));
             }
         }
+    }
+
+    /// What tells it from others.
+    pub(crate) fn digest(&self) -> Vec<(PathBuf, Option<Hash>)> {
+        let digest = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(Hash::of);
+        self.0.iter().map(|(path, bytes)| (path.clone(), digest(bytes))).collect()
     }
 
     /// Makes `folder` hold this and nothing else.

@@ -1,7 +1,7 @@
 //! The power is cut: possible disks, rebuilt from a recording, opened and looked at.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use crate::disk::{Disk, VARIANTS};
@@ -43,7 +43,7 @@ pub(crate) fn tier(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
 /// All images of one workload.
 pub(crate) fn one(run: &Run, scene: &Scene<'_>, tally: &Tally) {
     match record(scene, "work", Fault::default()) {
-        Ok(trace) => cut(run, scene, &scene.case("power"), &trace, tally),
+        Ok(trace) => cut(run, scene, &scene.case("power"), &trace, 0..usize::MAX, tally),
         Err(what) => tally.violated(&scene.case("power"), &what),
     }
 }
@@ -64,14 +64,22 @@ pub(crate) fn record(scene: &Scene<'_>, role: &str, fault: Fault<'_>) -> Result<
     trace.differs_from(&store).map_or(Ok(trace), Err)
 }
 
-/// Cuts the power before each operation of the trace and after the last.
-pub(crate) fn cut(run: &Run, scene: &Scene<'_>, case: &str, trace: &Trace, tally: &Tally) {
+/// Cuts the power before each operation in a part of the trace, and after the last.
+pub(crate) fn cut(
+    run: &Run,
+    scene: &Scene<'_>,
+    case: &str,
+    trace: &Trace,
+    part: Range<usize>,
+    tally: &Tally,
+) {
     let (mut disk, mut ledger) = (Disk::new(trace), scene.ledger());
     let mut images = Vec::new();
     for moment in 0..=trace.ops.len() {
         match trace.ops.get(moment) {
             // What was said changes no disk; a later cut expects more of the same one.
             Some(Op::Say(line)) => ledger.note(line),
+            _ if !part.contains(&moment) => {}
             _ => at(run, scene, &format!("{case}:{moment}"), moment, &disk, &ledger, &mut images),
         }
         if moment < trace.ops.len() {
@@ -105,9 +113,7 @@ fn at(
         let place = [moment as u64, number as u64];
         let tree = disk.image(*variant, &mut Random::at(scene.workload.seed, &place));
         let contents = tree.contents();
-        let mut hasher = DefaultHasher::new();
-        contents.0.hash(&mut hasher);
-        if seen.insert(hasher.finish()) && run.wants(&case) {
+        if seen.insert(contents.digest()) && run.wants(&case) {
             images.push(Image { case, contents, ledger: ledger.clone() });
         }
     }
