@@ -22,8 +22,10 @@ mod full;
 mod kill;
 mod ledger;
 mod place;
+mod planted;
 mod power;
 mod random;
+mod sharing;
 mod shim;
 mod steps;
 mod subject;
@@ -64,6 +66,8 @@ fn main() {
             add("disk_fails_at_every_operation", errors::tier);
             add("power_cut_after_a_failed_sync", errors::power_after_failed_sync);
             add("disk_is_full", full::tier);
+            add("four_processes_share_it", sharing::tier);
+            add("planted_defects_are_caught", planted::tier);
         }
     } else {
         println!("SKIPPED: all faults, for they need Linux and a C compiler (cc)");

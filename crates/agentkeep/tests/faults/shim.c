@@ -368,7 +368,7 @@ int dup2(int fd, int copy) { return fd == copy ? copy : dup3(fd, copy, 0); }
 
 static int control(int fd, int command, void *value)
 {
-	if (tracked(fd) && planted("no-locks")) {
+	if (ready && planted("no-locks")) {
 		if (command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK || command == F_OFD_SETLKW) return 0;
 		if (command == F_GETLK || command == F_OFD_GETLK) { ((struct flock *)value)->l_type = F_UNLCK; return 0; }
 	}
@@ -378,7 +378,7 @@ static int control(int fd, int command, void *value)
 
 int fcntl(int fd, int command, ...) { va_list rest; va_start(rest, command); void *value = va_arg(rest, void *); va_end(rest); return control(fd, command, value); }
 int fcntl64(int fd, int command, ...) { va_list rest; va_start(rest, command); void *value = va_arg(rest, void *); va_end(rest); return control(fd, command, value); }
-int flock(int fd, int what) { return tracked(fd) && planted("no-locks") ? 0 : (int)syscall(SYS_flock, fd, what); }
+int flock(int fd, int what) { return ready && planted("no-locks") ? 0 : (int)syscall(SYS_flock, fd, what); }
 
 /* The defect of a driver that does not rename or link but writes in place, piece by piece. */
 static int copy(const char *from, const char *to)

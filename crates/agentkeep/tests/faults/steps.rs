@@ -87,6 +87,7 @@ impl Step {
         !matches!(
             self,
             Self::Attach(_)
+                | Self::Truncate(_)
                 | Self::DeleteFork(_)
                 | Self::Cascade(_)
                 | Self::EraseTag(_)
@@ -173,11 +174,17 @@ impl Step {
         store.images().merge_metadata(&image, &patch("seen", n), &[]).await
     }
 
-    /// A defect to be caught: a message that is tried again after an error is added once more.
+    /// A defect to be caught: messages have no ids, so that trying again may add them once more.
     pub(crate) async fn apply_without_id(self, store: &Store, task: usize) -> Result<()> {
-        let Self::Add(n) = self else { return self.apply(store, task).await };
-        let told = told(&id(task, "m", n)).without_entry_id();
-        store.messages(&main_session(task)).add(told).await.map(drop)
+        let Self::Unit(n) = self else { return self.apply(store, task).await };
+        let main = main_session(task);
+        let mut unit = store.unit();
+        for name in ["u", "v"] {
+            unit.messages(&main).add(told(&id(task, name, n)).without_entry_id());
+        }
+        unit.sessions().merge_metadata(&main, &patch("last", n), &[]);
+        unit.images().merge_metadata(&id(task, "i", 0), &patch("seen", n), &[]);
+        unit.commit().await.map(drop)
     }
 }
 

@@ -58,16 +58,7 @@ pub(super) fn prepare(schema: &'static Schema, path: &Path, options: &Options) -
         .advice("keep it on a local disk, or accept the risk with network_fs=yes"));
     }
     match File::open(path) {
-        Ok(file) => {
-            check_ours(file, path)?;
-            // Who made the store may have been killed before its name was safe.
-            match sync_folder(&folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
-                    return Err(io(&error, "the store's folder cannot be synced", &folder));
-                }
-                _ => {}
-            }
-        }
+        Ok(file) => check_ours(file, path)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             make_store(schema, path, &folder, options)?;
         }
@@ -93,7 +84,7 @@ fn check_library(version: i32) -> Result<()> {
     Err(Error::new(Kind::DurabilityNotMet, message).advice("build with SQLite 3.51.3 or later"))
 }
 
-fn io(error: &std::io::Error, message: &str, path: &Path) -> Error {
+pub(super) fn io(error: &std::io::Error, message: &str, path: &Path) -> Error {
     let kind = match error.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
             Kind::PermissionDenied
@@ -120,7 +111,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Makes the names in a folder survive a power cut.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
