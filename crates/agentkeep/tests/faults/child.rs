@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use agentkeep::{Error, Kind, Result, Store};
 
+use crate::dump::{dump, of_task};
+use crate::ledger::Oracle;
 use crate::steps::Step;
 use crate::subject::{Subject, named};
 use crate::workload::Workload;
@@ -49,6 +51,7 @@ pub(crate) fn run(role: &str) {
         match role {
             "work" => work(task).await,
             "recover" => recover(&task).await,
+            "go-on" => go_on(&task).await,
             "fail" => failing::work(&task).await,
             "share" => share(task).await,
             _ => panic!("no role {role}"),
@@ -124,6 +127,21 @@ async fn patiently<F: Future<Output = Result<()>>>(attempt: impl Fn() -> F) -> R
 async fn recover(task: &Task) {
     let store = task.open().await.unwrap();
     store.collect().await.unwrap();
+    store.close().await.unwrap();
+    say("END");
+}
+
+/// Opens what a fault has left, and says for each task how far it has come: who asks again whether
+/// a step was done is answered from there on that it was.
+async fn go_on(task: &Task) {
+    let oracle = Oracle::of(&task.workload).await;
+    let store = task.open().await.unwrap();
+    let found = dump(&store).await.unwrap();
+    for (number, states) in oracle.states.iter().enumerate() {
+        let own = of_task(&found, number);
+        let state = states.iter().position(|state| *state == own).unwrap();
+        say(&format!("FOUND {number} {state}"));
+    }
     store.close().await.unwrap();
     say("END");
 }

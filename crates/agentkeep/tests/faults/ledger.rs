@@ -73,6 +73,14 @@ impl Ledger {
             }
             ("TRY", task, step) => self.tasks[number(task)].tried = number(step) + 1,
             ("ACK", task, step) => self.tasks[number(task)].acknowledged = number(step) + 1,
+            // Another process has seen it, and told it.
+            ("FOUND", task, state) => {
+                let told = &mut self.tasks[number(task)];
+                if !(told.acknowledged..=told.tried).contains(&number(state)) {
+                    self.wrong.push(format!("{line:?}, but {told:?}"));
+                }
+                (told.acknowledged, told.tried) = (number(state), number(state));
+            }
             // It gave an error that means: nothing was done.
             ("NOT", task, step) => self.tasks[number(task)].tried = number(step),
             ("ERR", step, kind) => self.errors.push(format!("{step} {kind}")),

@@ -63,6 +63,7 @@ fn main() {
             };
             add("killed_at_every_operation", kill::tier);
             add("power_cut_at_every_operation", power::tier);
+            add("power_cut_after_a_kill", power::after_a_kill);
             add("disk_fails_at_every_operation", errors::tier);
             add("power_cut_after_a_failed_sync", errors::power_after_failed_sync);
             add("disk_is_full", full::tier);

@@ -60,7 +60,7 @@ pub(crate) fn record(scene: &Scene<'_>, role: &str, fault: Fault<'_>) -> Result<
     if !ended.well || !ledger.wrong.is_empty() {
         return Err(format!("the recorded child did not end well: {ended:?} {:?}", ledger.wrong));
     }
-    let trace = Trace::read(&file, &store, &scene.base.contents);
+    let trace = Trace::read(&[&file], &store, &scene.base.contents);
     trace.differs_from(&store).map_or(Ok(trace), Err)
 }
 
@@ -130,4 +130,62 @@ fn look(scene: &Scene<'_>, images: &[Image], tally: &Tally) {
         tally.fired.fetch_add(1, Ordering::Relaxed);
         tally.judged(&image.case, result);
     });
+}
+
+/// Killed, opened again, and then the power is cut: what the second process has seen and answered
+/// must be there, also what the first had written and not synced.
+pub(crate) fn after_a_kill(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
+    let name = setting.subject.name();
+    let tally = Tally::new(&format!("power loss after a kill {name}"), false);
+    for seed in run.seeds(1) {
+        for workload in ["open", "unit", "cascade"] {
+            if run.wants(&format!("killed:{name}:{workload}:{seed}")) {
+                let scene = Scene::new(shim, setting, Workload::named(workload, seed));
+                killed_and_cut(run, &scene, &tally);
+            }
+        }
+    }
+    tally.end(run, "images", 1_000 * run.scale)
+}
+
+pub(crate) fn killed_and_cut(run: &Run, scene: &Scene<'_>, tally: &Tally) {
+    let case = scene.case("killed");
+    let operations = match scene.whole("work") {
+        Ok(ended) => ended.operations,
+        Err(what) => return tally.violated(&case, &what),
+    };
+    let few = if run.only.is_some() { 1 } else { 5 };
+    for at in (1..=operations).filter(|at| (at + scene.workload.seed) % few == 0) {
+        let case = format!("{case}:{at}");
+        if run.wants(&case) && !tally.is_over() {
+            match record_both(scene, at) {
+                Ok((trace, from)) => {
+                    // Cut from the moment on at which the second said what it found.
+                    cut(run, scene, &case, &trace, from..from + 12, tally);
+                }
+                Err(what) => tally.violated(&case, &what),
+            }
+        }
+    }
+}
+
+/// Records a child that is killed, and one that opens what it left and goes on from there.
+fn record_both(scene: &Scene<'_>, at: u64) -> Result<(Trace, usize), String> {
+    let folder = temporary();
+    let (store, first) = (folder.path().join("store"), folder.path().join("first"));
+    let second = folder.path().join("second");
+    scene.base.contents.write(&store);
+    let (shim, setting, workload) = (scene.shim, &scene.setting, &scene.workload);
+    let mut ledger = scene.ledger();
+    let fault = Fault { act: "kill-after", at, trace: Some(&first), ..Fault::default() };
+    shim.run(setting, "work", &store, workload, fault, &mut ledger);
+    let fault = Fault { trace: Some(&second), ..Fault::default() };
+    let ended = shim.run(setting, "go-on", &store, workload, fault, &mut ledger);
+    if !ended.well || !ledger.wrong.is_empty() {
+        return Err(format!("going on did not end well: {ended:?} {:?}", ledger.wrong));
+    }
+    let trace = Trace::read(&[&first, &second], &store, &scene.base.contents);
+    let said = |op: &Op| matches!(op, Op::Say(line) if line.starts_with("FOUND"));
+    let from = trace.ops.iter().rposition(said).unwrap_or(0);
+    trace.differs_from(&store).map_or(Ok((trace, from)), Err)
 }

@@ -88,6 +88,11 @@ impl Tally {
         self.violations.lock().unwrap().len()
     }
 
+    /// Whether a planted defect has been caught.
+    pub(crate) fn is_over(&self) -> bool {
+        self.enough.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn first(&self) -> Option<String> {
         self.violations.lock().unwrap().first().cloned()
     }

@@ -146,20 +146,29 @@ fn raw<'a>(rest: &mut &'a [u8]) -> Option<Raw<'a>> {
 }
 
 impl Trace {
-    /// Reads what was recorded of a child that found `before` in `folder`.
-    pub(crate) fn read(file: &Path, folder: &Path, before: &Contents) -> Self {
-        let bytes = std::fs::read(file).unwrap();
+    /// Reads what was recorded of children, one after the other, the first of which found `before`
+    /// in `folder`.
+    pub(crate) fn read(files: &[&Path], folder: &Path, before: &Contents) -> Self {
         let (tree, next) = Tree::of(before);
         let mut trace = Self { ops: Vec::new(), before: tree.clone(), tree };
         let mut reading = Reading { folder, next, fds: HashMap::new(), aside: HashMap::new() };
-        let mut rest = bytes.as_slice();
-        while let Some(raw) = raw(&mut rest) {
-            for op in reading.ops(&trace.tree, &raw) {
-                trace.tree.apply(&op);
-                trace.ops.push(op);
-            }
+        for file in files {
+            // A child knows nothing of what another had open.
+            reading.fds.clear();
+            trace.go_on(file, &mut reading);
         }
         trace
+    }
+
+    fn go_on(&mut self, file: &Path, reading: &mut Reading<'_>) {
+        let bytes = std::fs::read(file).unwrap();
+        let mut rest = bytes.as_slice();
+        while let Some(raw) = raw(&mut rest) {
+            for op in reading.ops(&self.tree, &raw) {
+                self.tree.apply(&op);
+                self.ops.push(op);
+            }
+        }
     }
 
     /// The trace, played to its end, must give what lies in the folder: else the shim does not
