@@ -51,6 +51,7 @@ fn drivers_import_only_the_seam_and_never_each_other() {
         // The kernel is shared by those without a database of their own.
         let seam = [
             "drivers::kernel",
+            "drivers::durable",
             "drivers::io_error",
             "drivers::network_fs",
             "drivers::{",

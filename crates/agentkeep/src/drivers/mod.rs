@@ -1,5 +1,6 @@
 //! The drivers: one module each. None knows another, or anything above the seam.
 
+mod durable;
 #[cfg(unix)]
 pub mod file;
 mod kernel;

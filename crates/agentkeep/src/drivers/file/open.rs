@@ -14,6 +14,7 @@ use super::options::Options;
 use super::store::{Parts, Store};
 use super::{check, checkpoint};
 use super::{pretty, seal};
+use crate::drivers::durable::sync_above;
 use crate::drivers::{io_error, network_fs};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
@@ -265,14 +266,11 @@ fn make(schema: &Schema, store: &Store) -> std::io::Result<Identity> {
     if sync {
         store.generation.sync()?;
         store.base.sync()?;
+        sync_above(store.base.path())?;
     }
     store.base.write(IDENTITY, text.as_bytes(), sync)?;
     if sync {
         store.base.sync()?;
-        // The folder's own name.
-        if let Some(parent) = store.base.path().parent() {
-            std::fs::File::open(parent)?.sync_all()?;
-        }
     }
     Ok(identity)
 }

@@ -2,6 +2,7 @@
 //! cases.
 
 mod crashing;
+#[cfg(feature = "conformance")]
 mod damage;
 mod opening;
 mod writing;

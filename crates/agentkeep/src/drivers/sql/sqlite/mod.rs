@@ -18,6 +18,7 @@ mod poll;
 mod read;
 mod readers;
 mod records;
+mod recovered;
 mod rows;
 mod snapshot;
 mod statements;
@@ -35,14 +36,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::errors::damage_at;
+use self::open::longest_wait;
 pub use self::options::Options;
 use self::poll::Poll;
 use self::readers::{Readers, blocking};
 use self::statements::Sql;
 use self::writer::Writer;
 use crate::driver::{
-    Batch, CheckReport, Committed, Description, Driver, Entries, Find, Found, FoundBlob, Hash, Hub,
-    Maintain, Read, Reader, Record, Snapshot, Want, Watch,
+    Batch, CheckReport, Committed, Description, Driver, Durability, Entries, Find, Found,
+    FoundBlob, Hash, Hub, Maintain, Read, Reader, Record, Snapshot, Want, Watch,
 };
 use crate::error::{Error, Result};
 use crate::schema::{Key, Log, Namespace, Schema, Stream};
@@ -76,6 +78,9 @@ impl Sqlite {
         let place = path.display().to_string();
         let (connection, identity) =
             open::open(schema, &path, &options).map_err(|error| error.at(place.clone()))?;
+        if options.durability == Durability::Power {
+            recovered::make_safe(&connection, &path, longest_wait(options.timeout))?;
+        }
         let description = Description {
             driver: "sqlite",
             location: place,

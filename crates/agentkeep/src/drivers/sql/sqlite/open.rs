@@ -11,6 +11,7 @@ use super::Options;
 use super::errors::map;
 use super::sums::facts_sum;
 use crate::driver::Durability;
+use crate::drivers::durable::{sync_above, sync_folder};
 use crate::drivers::sql::ddl;
 use crate::drivers::{io_error as io, network_fs};
 use crate::error::{Error, Kind, Result};
@@ -126,6 +127,7 @@ fn make_store(
     make_file(&temporary).map_err(|error| cannot(&error))?;
     let made = open(schema, &temporary, options).and_then(|(connection, _)| gathered(connection));
     let linked = made.and_then(|()| {
+        sync_above(folder).map_err(|error| cannot(&error))?;
         let named = match std::fs::hard_link(&temporary, path) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 claim(&temporary, path)
@@ -133,12 +135,12 @@ fn make_store(
             named => named,
         };
         match named {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(cannot(&error)),
-            Ok(()) => File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(|error| cannot(&error)),
+            // Who was faster may not have come to the sync below, and never come to it.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(cannot(&error)),
+            Ok(()) => {}
         }
+        sync_folder(folder).map_err(|error| cannot(&error))
     });
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut leftover = temporary.clone().into_os_string();
