@@ -31,8 +31,10 @@ fuzz_target!(|input: (&str, &str, &str)| {
 /// Parts that are put together as the documents say come back as they were.
 fn same(scheme: &str, path: &str, options: Vec<(String, String)>) {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let pairs: Vec<String> =
-        options.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+    let pairs: Vec<String> = options
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+        .collect();
     let url = format!("{scheme}:{}?{}", encoded(path), pairs.join("&"));
     let again = taken_apart(&url).unwrap();
     assert_eq!(again, (scheme.to_owned(), path.to_owned(), options), "{url}");

@@ -88,7 +88,7 @@ async fn work(task: Task) {
     local
         .run_until(async {
             for one in running {
-                one.await.unwrap()
+                one.await.unwrap();
             }
         })
         .await;

@@ -124,7 +124,7 @@ fn failed_sync(run: &Run, scene: &Scene<'_>, at: u64, case: &str, tally: &Tally)
             let failed = trace.ops.iter().position(|op| matches!(op, Op::SyncFailed(_)));
             // What comes long after has been written anew.
             let from = failed.unwrap_or(trace.ops.len());
-            cut(run, scene, case, &trace, from..from + 24, tally);
+            cut(run, scene, case, &trace, from..from + 12, tally);
         }
         Err(what) => tally.violated(case, &what),
     }

@@ -19,6 +19,8 @@ enum By {
 }
 
 struct Planted {
+    /// The driver that can have it; empty for all.
+    of: &'static str,
     what: &'static str,
     durability: &'static str,
     plant: &'static str,
@@ -28,38 +30,51 @@ struct Planted {
 }
 
 const fn plant(what: &'static str, plant: &'static str, by: By, workload: &'static str) -> Planted {
-    Planted { what, durability: "power", plant, cheat: "", by, workload }
+    Planted { of: "", what, durability: "power", plant, cheat: "", by, workload }
 }
 
 const fn cheat(what: &'static str, cheat: &'static str, by: By, workload: &'static str) -> Planted {
-    Planted { what, durability: "power", plant: "", cheat, by, workload }
+    Planted { of: "", what, durability: "power", plant: "", cheat, by, workload }
 }
 
 const fn lax(what: &'static str, durability: &'static str) -> Planted {
-    Planted { what, durability, plant: "", cheat: "", by: By::Power, workload: "add" }
+    Planted { of: "", what, durability, plant: "", cheat: "", by: By::Power, workload: "add" }
+}
+
+impl Planted {
+    const fn of(self, subject: &'static str) -> Self {
+        Self { of: subject, ..self }
+    }
 }
 
 /// The defects, each with the tier that is to catch it.
-const PLANTED: [Planted; 12] = [
-    lax("durability=process", "process"),
-    lax("durability=none", "none"),
+const PLANTED: [Planted; 13] = [
+    lax("durability=process", "process").of("sqlite"),
+    lax("durability=none", "none").of("sqlite"),
     plant("no sync at all", "no-sync", By::Power, "add"),
-    plant("the log is not synced", "no-log-sync", By::Power, "unit"),
+    plant("the log is not synced", "no-log-sync", By::Power, "unit").of("sqlite"),
     plant("folders are not synced", "no-dir-sync", By::Power, "open"),
-    plant("the new store is copied, not linked, in place", "link-copies", By::Kill, "open"),
-    plant("locks are left out", "no-locks", By::Sharing, "tasks"),
+    plant("a new store copied into place", "link-copies", By::Kill, "open").of("sqlite"),
+    plant("locks left out", "no-locks", By::Sharing, "tasks"),
     cheat("acknowledged before the commit", "acknowledge-first", By::Kill, "add"),
+    cheat("acknowledged before the sync", "acknowledge-first", By::Power, "metadata"),
     cheat("a unit in several commits", "unit-in-halves", By::Kill, "unit"),
+    cheat("a unit in several commits, power cut", "unit-in-halves", By::Power, "unit"),
     cheat("an error taken for success", "error-is-success", By::Errors, "unit"),
     cheat("tried again under no id", "tried-again-without-id", By::Errors, "unit"),
-    cheat("acknowledged, then the power goes", "acknowledge-first", By::Power, "metadata"),
 ];
 
 pub(crate) fn tier(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
-    let (mut caught, mut missed) = (0, Vec::new());
+    let name = setting.subject.name();
+    if !run.wants(&format!("planted:{name}")) {
+        return Ok(());
+    }
+    let (mut all, mut caught, mut missed) = (0, 0, Vec::new());
     let begun = Instant::now();
-    for planted in &PLANTED {
-        let Planted { what, durability, plant, cheat, by, workload } = *planted;
+    let own = |planted: &&Planted| planted.of.is_empty() || planted.of == name;
+    for planted in PLANTED.iter().filter(own) {
+        all += 1;
+        let Planted { what, durability, plant, cheat, by, workload, .. } = *planted;
         let setting = Setting { durability, plant, cheat, ..setting };
         let tally = Tally::new(what, true);
         let run = Run { only: None, ..run.clone() };
@@ -79,9 +94,7 @@ pub(crate) fn tier(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
         }
     }
     println!(
-        "planted defects {}: {caught} of {} caught (seed {}, {:.0} s)",
-        setting.subject.name(),
-        PLANTED.len(),
+        "planted defects {name}: {caught} of {all} caught (seed {}, {:.0} s)",
         run.seed,
         begun.elapsed().as_secs_f64()
     );

@@ -154,8 +154,8 @@ pub(crate) fn killed_and_cut(run: &Run, scene: &Scene<'_>, tally: &Tally) {
         Ok(ended) => ended.operations,
         Err(what) => return tally.violated(&case, &what),
     };
-    let few = if run.only.is_some() { 1 } else { 5 };
-    for at in (1..=operations).filter(|at| (at + scene.workload.seed) % few == 0) {
+    let few = if run.only.is_some() { 1 } else { 10 };
+    for at in (1..=operations).filter(|at| (at + scene.workload.seed).is_multiple_of(few)) {
         let case = format!("{case}:{at}");
         if run.wants(&case) && !tally.is_over() {
             match record_both(scene, at) {

@@ -13,7 +13,7 @@ use crate::subject::Subject;
 use crate::workload::Workload;
 
 /// A child that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The shim, built into a folder that goes with it.
 pub(crate) struct Shim {

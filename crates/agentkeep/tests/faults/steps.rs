@@ -156,7 +156,9 @@ impl Step {
             Self::DeleteFork(n) => drop(store.sessions().delete(&id(task, "f", n)).await?),
             Self::Tree(n) => tree(store, task, n).await?,
             Self::Cascade(n) => drop(store.containers().delete_cascade(&id(task, "x", n)).await?),
-            Self::EraseTag(n) => drop(store.erase_tag(&id(task, "tag", n)).await?),
+            Self::EraseTag(n) => {
+                store.erase_tag(&id(task, "tag", n)).await?;
+            }
             Self::Load(n) => load(store, task, n).await?,
         }
         Ok(())
