@@ -95,6 +95,10 @@ impl Unit {
         self.intents.push(Box::new(intent));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.intents.is_empty()
+    }
+
     pub(crate) fn with(mut self, intent: impl Intent + 'static) -> Self {
         self.push(intent);
         self
@@ -109,7 +113,7 @@ impl Unit {
         let fingerprint = self.operation.is_some().then(|| self.fingerprint());
         let mut careful = false;
         for attempt in 1..=ATTEMPTS {
-            let mut plan = Plan::new(&self.space, careful);
+            let mut plan = Plan::new(&self.space, careful).within(self.turn.as_ref());
             if let Err(error) = self.plan(&mut plan).await {
                 return self.replay_or(error, fingerprint).await;
             }
