@@ -184,6 +184,11 @@ impl Load {
         self.resumed.is_some()
     }
 
+    /// True once it is being written in more than one commit.
+    pub fn comes_in_many(&self) -> bool {
+        self.mode == Mode::Many
+    }
+
     /// Takes in a container.
     ///
     /// # Errors
