@@ -167,7 +167,7 @@ pub(crate) async fn unfinished(space: &Space) -> Result<Vec<Unfinished>> {
     let pending = Pending::load(space).await?;
     let unfinished = pending.imports.iter().map(|import| Unfinished {
         import_id: import.id.clone(),
-        staged: import.stage.locks(),
+        staged: import.stage.hides(),
         since: import.since,
     });
     Ok(unfinished.collect())
