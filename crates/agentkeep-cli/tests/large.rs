@@ -139,9 +139,9 @@ fn measured(home: &Home, form: &str, source: &Path, limit: u64, what: &str) {
     }
     assert!(child.wait().unwrap().success(), "{form}");
     println!(
-        "{form}, {what}: {:.1} s, VmHWM {:.1} MiB",
+        "{form}, {what}: {:.1} s, VmHWM {} MiB",
         before.elapsed().as_secs_f64(),
-        most as f64 / 1024.0
+        most.div_ceil(1024)
     );
     assert!(most < limit, "{form}: {most} KiB");
 }
