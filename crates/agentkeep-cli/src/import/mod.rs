@@ -5,4 +5,4 @@ mod cut;
 pub(crate) mod progress;
 pub(crate) mod report;
 mod scratch;
-mod stop;
+pub(crate) mod stop;

@@ -17,7 +17,7 @@ use crate::driver::{
 };
 use crate::error::{Error, Result};
 use crate::json::Json;
-use crate::schema::{Key, LINEAGES, MESSAGES, Stream, Turn};
+use crate::schema::{Key, LINEAGES, MESSAGES, Stream};
 
 /// One thing that a caller wants done. Planned anew for each attempt.
 #[async_trait]
@@ -78,7 +78,7 @@ pub(crate) struct Plan<'a> {
     /// True when an append was refused because some of its ids were known: look before appending.
     pub(crate) careful: bool,
     /// The import that the plan belongs to: it may write where it has staged.
-    import: Option<&'a Turn>,
+    import: Option<&'a imports::Run>,
     batch: Batch,
     guards: Vec<Guard>,
     lineages: BTreeMap<String, Planned>,
@@ -104,8 +104,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The same as part of the import that writes under this turn.
-    pub(crate) fn within(mut self, import: Option<&'a Turn>) -> Self {
+    /// The same as part of a run of an import.
+    pub(crate) fn within(mut self, import: Option<&'a imports::Run>) -> Self {
         self.import = import;
         self
     }

@@ -14,6 +14,7 @@ on_every_driver!(
     other_content_is_a_conflict_told_before_anything_is_changed,
     undoing_leaves_what_was_there_and_what_has_changed_since,
     messages_without_ids_are_compared_by_their_text,
+    the_newer_of_two_runs_has_the_right_to_write,
 );
 
 fn turn(id: &str) -> Turn {
@@ -280,4 +281,24 @@ async fn messages_without_ids_are_compared_by_their_text(store: Store) {
     let met = load.messages([1, 1, 1, 3].map(nameless).to_vec()).await.unwrap();
     assert_eq!(met, [Met::Same, Met::Same, Met::New, Met::New]);
     assert_eq!(store.messages("x0").count().await.unwrap(), 3);
+}
+
+/// Two processes at the same import: what both wrote would be there twice.
+async fn the_newer_of_two_runs_has_the_right_to_write(store: Store) {
+    let import = turn("import-1");
+    let mut older = store.load(&import).await.unwrap();
+    LARGE.give(&mut older, u64::MAX).await;
+    assert!(older.begin(false).await.unwrap());
+    LARGE.give(&mut older, 20).await;
+    let mut newer = store.load(&import).await.unwrap();
+    assert!(newer.is_resumed());
+    LARGE.give(&mut newer, u64::MAX).await;
+    assert!(newer.begin(false).await.unwrap());
+    let error = older.finish().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert!(error.to_string().contains("another run"), "{error}");
+    is_empty(&store).await;
+    LARGE.give(&mut newer, u64::MAX).await;
+    newer.finish().await.unwrap();
+    LARGE.is_there(&store).await;
 }

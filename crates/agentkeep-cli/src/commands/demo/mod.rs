@@ -16,6 +16,7 @@ use super::{Outcome, open};
 use crate::args::{self, Global};
 use crate::import::agentx::{self, Wish};
 use crate::import::report::Report;
+use crate::import::stop::Stop;
 use crate::output::{self, io_error};
 
 /// A data set that AgentX wrote.
@@ -103,7 +104,7 @@ async fn import(global: &Global, folder: &Path) -> Result<(Report, Vec<Message>)
     let path = folder.join("agentx.db");
     std::fs::write(&path, AGENTX)
         .map_err(|error| io_error("the demo's data cannot be written", error))?;
-    let source = agentx::open(&path)?;
+    let source = agentx::open(&path, Stop::default())?;
     let store = open(global).await?;
     let report = agentx::take(&store, source, Wish::default()).await?;
     let loaded = &report.loaded;

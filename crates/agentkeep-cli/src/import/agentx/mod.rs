@@ -16,6 +16,7 @@ use agentkeep::Result;
 
 use self::source::{Catalogue, Source};
 use super::scratch::Scratch;
+use super::stop::Stop;
 
 pub(crate) use self::take::{Wish, take};
 
@@ -25,13 +26,14 @@ pub(crate) struct Opened {
     source: Box<dyn Source>,
     scratch: Scratch,
     path: String,
+    stop: Stop,
 }
 
 /// Recognises the source by its content.
-pub(crate) fn open(path: &Path) -> Result<Opened> {
+pub(crate) fn open(path: &Path, stop: Stop) -> Result<Opened> {
     let source = forms::open(path)?;
     let scratch = Scratch::new()?;
     let place = path.display().to_string();
     source.list(&Catalogue { scratch: &scratch }).map_err(|error| error.at(place.clone()))?;
-    Ok(Opened { source, scratch, path: place })
+    Ok(Opened { source, scratch, path: place, stop })
 }

@@ -25,8 +25,7 @@ pub(crate) struct Wish {
 
 /// Takes everything in, or with `dry_run` says what would come in.
 pub(crate) async fn take(store: &Store, opened: Opened, wish: Wish) -> Result<Report> {
-    let stop = Stop::listening();
-    let Opened { source, scratch, path } = opened;
+    let Opened { source, scratch, path, stop } = opened;
     let import = index::make(source.as_ref(), &scratch, &stop)?;
     let mut load = store.load(&import).await?;
     let resumed = load.is_resumed();

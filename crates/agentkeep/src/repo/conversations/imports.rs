@@ -11,14 +11,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use super::collect::Collected;
+use super::collect::{self, Collected};
 use super::pending::Pending;
 use super::undo;
 use crate::driver::{Expect, Find};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 use crate::model::document;
-use crate::repo::plan::{Intent, Plan};
+use crate::repo::plan::{Guard, Intent, Plan};
 use crate::repo::space::Space;
 use crate::repo::unit::Unit;
 use crate::schema::{CONTAINERS, DEFINITIONS, IMAGES, SESSIONS, Turn};
@@ -50,6 +50,22 @@ pub(crate) struct Import {
     pub(crate) stage: Stage,
     /// When it began, or was last taken up again.
     pub(crate) since: i64,
+    /// Which run of it has the right to write.
+    pub(crate) run: String,
+}
+
+/// One run of an import: what a process holds that works on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) import: Turn,
+    token: String,
+}
+
+impl Run {
+    /// A run that nobody else has.
+    pub(crate) fn new(import: &Turn) -> Self {
+        Self { import: import.clone(), token: uuid::Uuid::new_v4().simple().to_string() }
+    }
 }
 
 /// An import that has begun and not ended.
@@ -80,7 +96,7 @@ impl Stage {
     }
 
     /// True when others may not write.
-    fn locks(self) -> bool {
+    pub(super) fn locks(self) -> bool {
         matches!(self, Self::Opening | Self::Staged)
     }
 
@@ -102,6 +118,7 @@ impl Import {
         editor.set("id", &Json::string(&self.id));
         editor.set("stage", &Json::string(self.stage.name()));
         editor.set("since", &Json::integer(self.since));
+        editor.set("run", &Json::string(&self.run));
         editor.finish()
     }
 
@@ -117,6 +134,7 @@ impl Import {
             id: json.member("id")?.to_text()?,
             stage,
             since: json.member("since")?.to_i64()?,
+            run: json.member("run")?.to_text()?,
         })
     }
 
@@ -133,30 +151,40 @@ impl Import {
     }
 }
 
-/// The list for a plan: as its own import sees it. Others are refused while an import is staged;
-/// one that was given up is taken away first.
+/// The list for a plan: as its own import sees it. Others are refused while an import is staged,
+/// also an older run of the same; one that was given up is taken away first.
 pub(crate) async fn let_in(
     space: &Space,
     pending: Arc<Pending>,
-    own: Option<&Turn>,
+    own: Option<&Run>,
 ) -> Result<Arc<Pending>> {
     let mut pending = pending;
     if pending.imports.iter().any(Import::is_given_up) {
         abandoned(space, &mut Collected::default()).await?;
         pending = Pending::load(space).await?;
     }
-    let seen = pending.as_seen_by(own.map_or("", Turn::as_str));
-    match seen.imports.iter().find(|import| import.stage.locks()) {
-        Some(import) => Err(import.in_the_way()),
-        None => Ok(Arc::new(seen)),
+    let import = own.map_or("", |run| run.import.as_str());
+    if let (Some(own), Some(listed)) = (own, pending.import(import))
+        && listed.run != own.token
+    {
+        return Err(taken_over(import));
     }
+    let seen = pending.as_seen_by(import);
+    seen.refuse_locked()?;
+    Ok(Arc::new(seen))
+}
+
+fn taken_over(import: &str) -> Error {
+    let message = format!("another run of the import {import} has taken over");
+    Error::new(Kind::Conflict, message).retryable(false).advice("let that run end")
 }
 
 /// Takes away what imports that were given up have staged.
 pub(super) async fn abandoned(space: &Space, collected: &mut Collected) -> Result<()> {
     for import in Pending::load(space).await?.imports.clone() {
         if import.is_given_up() {
-            undo::staged(space, &Turn::new(&import.id)?, collected).await?;
+            let run = Run::new(&Turn::new(&import.id)?);
+            undo::staged(space, &run, collected).await?;
         }
     }
     Ok(())
@@ -173,32 +201,37 @@ pub(crate) async fn unfinished(space: &Space) -> Result<Vec<Unfinished>> {
     Ok(unfinished.collect())
 }
 
-/// Puts an import on the list at a stage, or takes it off (`None`).
-pub(super) async fn set_stage(space: &Space, id: &Turn, stage: Option<Stage>) -> Result<()> {
-    let unit = Unit::new(space.clone()).turn(id);
-    unit.with(SetStage { id: id.clone(), stage }).commit().await.map(|_| ())
+/// Puts an import on the list at a stage, or takes it off (`None`). Whoever puts it there has the
+/// right to write from then on; only they may take it off.
+pub(super) async fn set_stage(space: &Space, run: &Run, stage: Option<Stage>) -> Result<()> {
+    let unit = Unit::new(space.clone()).turn(&run.import).run_of(run);
+    unit.with(SetStage { run: run.clone(), stage }).commit().await.map(|_| ())
 }
 
 #[derive(Debug)]
 struct SetStage {
-    id: Turn,
+    run: Run,
     stage: Option<Stage>,
 }
 
 #[async_trait]
 impl Intent for SetStage {
     async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
-        // Refuses while another import is staged.
-        plan.settled().await?;
         let mut pending = (*Pending::load(plan.space).await?).clone();
-        plan.expect(
-            Expect::Version(Pending::key()?, pending.version()),
-            crate::repo::plan::Guard::Retry,
-        );
-        pending.imports.retain(|import| import.id != self.id.as_str());
+        if !pending.roots.is_empty() {
+            collect::roots(plan.space, &mut Collected::default()).await?;
+            pending = (*Pending::load(plan.space).await?).clone();
+        }
+        let id = self.run.import.as_str();
+        pending.as_seen_by(id).refuse_locked()?;
+        plan.expect(Expect::Version(Pending::key()?, pending.version()), Guard::Retry);
+        if self.stage.is_none() && pending.import(id).is_some_and(|own| own.run != self.run.token) {
+            return Err(taken_over(id));
+        }
+        pending.imports.retain(|import| import.id != id);
         if let Some(stage) = self.stage {
-            let id = self.id.as_str().to_owned();
-            pending.imports.push(Import { id, stage, since: document::now() });
+            let (id, run) = (id.to_owned(), self.run.token.clone());
+            pending.imports.push(Import { id, stage, since: document::now(), run });
         }
         plan.set_pending(pending)
     }
@@ -206,10 +239,10 @@ impl Intent for SetStage {
 
 /// Stages an import if the namespace is empty, else lets it add: answers which. Nobody can write
 /// between the look and the decision.
-pub(super) async fn open(space: &Space, id: &Turn) -> Result<Stage> {
-    set_stage(space, id, Some(Stage::Opening)).await?;
+pub(super) async fn open(space: &Space, run: &Run) -> Result<Stage> {
+    set_stage(space, run, Some(Stage::Opening)).await?;
     let stage = if is_empty(space).await? { Stage::Staged } else { Stage::Adding };
-    set_stage(space, id, Some(stage)).await?;
+    set_stage(space, run, Some(stage)).await?;
     Ok(stage)
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::add::AddIntent;
 use super::definitions;
-use super::imports::{self, Import, Stage};
+use super::imports::{self, Run, Stage};
 use super::lineage::{Lineage, Segment};
 use super::lists::Kept;
 use super::parents::Parents;
@@ -40,7 +40,7 @@ const LOOK: u64 = 2_000;
 #[derive(Debug)]
 pub struct Load {
     space: Space,
-    import: Turn,
+    run: Run,
     unit: Unit,
     mode: Mode,
     /// True when there is nothing in the namespace to compare with.
@@ -150,19 +150,19 @@ impl Load {
     pub(crate) async fn new(space: Space, import: &Turn) -> Result<Self> {
         imports::abandoned(&space, &mut super::Collected::default()).await?;
         let pending = Pending::load(&space).await?;
-        let own = |listed: &&Import| listed.id == import.as_str();
-        let resumed = pending.imports.iter().find(own).map(|listed| listed.stage);
-        imports::let_in(&space, Arc::clone(&pending), Some(import)).await?;
+        pending.as_seen_by(import.as_str()).refuse_locked()?;
+        let resumed = pending.import(import.as_str()).map(|own| own.stage);
         if resumed == Some(Stage::Undoing) {
             let message = format!("the import {import} is being undone");
             return Err(Error::new(Kind::Conflict, message).advice("undo it again, then import"));
         }
         let resumed = resumed.filter(|stage| *stage != Stage::Opening);
         let blank = resumed.is_none() && imports::is_empty(&space).await?;
-        let unit = Unit::new(space.clone()).turn(import);
+        let run = Run::new(import);
+        let unit = Unit::new(space.clone()).turn(import).run_of(&run);
         Ok(Self {
             space,
-            import: import.clone(),
+            run,
             unit,
             mode: Mode::Look,
             blank,
@@ -276,8 +276,10 @@ impl Load {
         }
         if !new.is_empty() && self.writes() {
             if current.grows {
-                self.unit
-                    .push(NoteGrowth { import: self.import.clone(), session: current.id.clone() });
+                self.unit.push(NoteGrowth {
+                    import: self.run.import.clone(),
+                    session: current.id.clone(),
+                });
             }
             self.unit.push(AddIntent { session: current.id.clone(), messages: new });
             self.step().await?;
@@ -306,13 +308,13 @@ impl Load {
         let fits = self.operations <= STEP && self.bytes <= STEP_BYTES;
         self.mode = match self.resumed {
             Some(stage) => {
-                imports::set_stage(&self.space, &self.import, Some(stage)).await?;
+                imports::set_stage(&self.space, &self.run, Some(stage)).await?;
                 Mode::Many
             }
             None if sum(|tally| tally.new) == 0 => Mode::Nothing,
             None if fits => Mode::One,
             None => {
-                self.blank = imports::open(&self.space, &self.import).await? == Stage::Staged;
+                self.blank = imports::open(&self.space, &self.run).await? == Stage::Staged;
                 Mode::Many
             }
         };
@@ -328,7 +330,7 @@ impl Load {
     pub async fn finish(mut self) -> Result<Loaded> {
         self.flush().await?;
         if self.mode == Mode::Many {
-            imports::set_stage(&self.space, &self.import, None).await?;
+            imports::set_stage(&self.space, &self.run, None).await?;
         }
         Ok(self.loaded)
     }
@@ -356,7 +358,7 @@ impl Load {
 
     async fn flush(&mut self) -> Result<()> {
         if !self.unit.is_empty() {
-            let next = Unit::new(self.space.clone()).turn(&self.import);
+            let next = Unit::new(self.space.clone()).turn(&self.run.import).run_of(&self.run);
             std::mem::replace(&mut self.unit, next).commit().await?;
             (self.operations, self.bytes) = (0, 0);
         }
@@ -373,7 +375,7 @@ impl Load {
     }
 
     fn is_mine(&self, turn: Option<&str>) -> bool {
-        self.resumed.is_some() && turn == Some(self.import.as_str())
+        self.resumed.is_some() && turn == Some(self.run.import.as_str())
     }
 
     async fn compare(&self, key: &Key, body: &Json) -> Result<Found> {

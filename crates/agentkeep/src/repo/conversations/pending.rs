@@ -96,6 +96,19 @@ impl Pending {
         self.imports.iter().any(|import| import.stage.hides())
     }
 
+    /// The import of this id, if it is under way.
+    pub(crate) fn import(&self, id: &str) -> Option<&Import> {
+        self.imports.iter().find(|import| import.id == id)
+    }
+
+    /// Refuses while an import is staged.
+    pub(crate) fn refuse_locked(&self) -> Result<()> {
+        match self.imports.iter().find(|import| import.stage.locks()) {
+            Some(import) => Err(import.in_the_way()),
+            None => Ok(()),
+        }
+    }
+
     /// The list as the import `own` sees it: what it has staged is there for it.
     pub(crate) fn as_seen_by(&self, own: &str) -> Self {
         let mut seen = self.clone();

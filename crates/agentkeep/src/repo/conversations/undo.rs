@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::collect::{self, Collected, TakeSession, ignore_conflict};
 use super::cut::close;
-use super::imports::{self, Stage};
+use super::imports::{self, Run, Stage};
 use super::lineage::{Lineage, Segment};
 use super::pending::Pending;
 use super::sweep;
@@ -44,42 +44,44 @@ pub struct Undone {
 
 /// Takes back the import that wrote under this turn.
 pub(crate) async fn undo(space: &Space, import: &Turn) -> Result<Undone> {
+    let run = Run::new(import);
     let pending = Pending::load(space).await?;
-    let listed = pending.imports.iter().find(|listed| listed.id == import.as_str());
+    let listed = pending.import(import.as_str());
     if let Some(Stage::Opening | Stage::Staged) = listed.map(|listed| listed.stage) {
-        return staged(space, import, &mut Collected::default()).await;
+        return staged(space, &run, &mut Collected::default()).await;
     }
     if listed.is_none() && !wrote_anything(space, import).await? {
         let message = format!("there is no import {import} in this namespace");
         return Err(Error::new(Kind::NotFound, message)
             .advice("give the id that the import's report told, and its namespace"));
     }
-    imports::set_stage(space, import, Some(Stage::Undoing)).await?;
+    imports::set_stage(space, &run, Some(Stage::Undoing)).await?;
     let mut undone = Undone::default();
-    added_messages(space, import, &mut undone).await?;
-    sessions(space, import, &mut undone).await?;
+    added_messages(space, &run, &mut undone).await?;
+    sessions(space, &run, &mut undone).await?;
     undone.images = records(space, import, &IMAGES, &[&SESSIONS], &mut undone.kept).await?;
     let children = [&IMAGES, &SESSIONS];
     undone.containers = records(space, import, &CONTAINERS, &children, &mut undone.kept).await?;
     undone.definitions = records(space, import, &DEFINITIONS, &[], &mut undone.kept).await?;
-    imports::set_stage(space, import, None).await?;
+    imports::set_stage(space, &run, None).await?;
     collect::garbage(space, &mut Collected::default()).await?;
     Ok(undone)
 }
 
 /// Takes away what an import has staged: nobody else can have written there.
-pub(super) async fn staged(
-    space: &Space,
-    import: &Turn,
-    collected: &mut Collected,
-) -> Result<Undone> {
+pub(super) async fn staged(space: &Space, run: &Run, collected: &mut Collected) -> Result<Undone> {
+    let import = &run.import;
+    // Whoever was at it may not write any more.
+    let pending = Pending::load(space).await?;
+    let stage = pending.import(import.as_str()).map_or(Stage::Opening, |listed| listed.stage);
+    imports::set_stage(space, run, Some(stage)).await?;
     let mut undone = Undone::default();
     loop {
         let found = by_turn(space, &SESSIONS, import).await?;
         if found.is_empty() {
             break;
         }
-        let mut unit = Unit::new(space.clone()).turn(import);
+        let mut unit = Unit::new(space.clone()).turn(import).run_of(run);
         for session in &found {
             let (key, version) = (session.key.clone(), session.version);
             unit.push(TakeSession { key, version, erase: false });
@@ -98,7 +100,7 @@ pub(super) async fn staged(
     collect::garbage(space, collected).await?;
     undone.messages = collected.messages - before;
     // Last, so that an interruption leaves something that says what is still to be done.
-    imports::set_stage(space, import, None).await?;
+    imports::set_stage(space, run, None).await?;
     Ok(undone)
 }
 
@@ -152,7 +154,8 @@ async fn records(
 }
 
 /// Takes away the sessions that the import made and nobody has gone on with.
-async fn sessions(space: &Space, import: &Turn, undone: &mut Undone) -> Result<()> {
+async fn sessions(space: &Space, run: &Run, undone: &mut Undone) -> Result<()> {
+    let import = &run.import;
     let mut find = Find::by(&SESSIONS, "turn")?.equal(Value::text(import.as_str())).limit(STEP);
     loop {
         let page = space.find(&find).await?;
@@ -160,7 +163,7 @@ async fn sessions(space: &Space, import: &Turn, undone: &mut Undone) -> Result<(
             let place = session.key.to_string();
             match untouched(space, import, &session).await? {
                 Some((intent, messages)) => {
-                    let unit = Unit::new(space.clone()).turn(import).with(intent);
+                    let unit = Unit::new(space.clone()).turn(import).run_of(run).with(intent);
                     if ignore_conflict(unit.commit().await.map(|_| ()))? {
                         undone.sessions += 1;
                         undone.messages += messages;
@@ -248,12 +251,13 @@ impl Intent for TakeImported {
 }
 
 /// Takes away the messages that the import added to sessions which were there before.
-async fn added_messages(space: &Space, import: &Turn, undone: &mut Undone) -> Result<()> {
+async fn added_messages(space: &Space, run: &Run, undone: &mut Undone) -> Result<()> {
+    let import = &run.import;
     for (session, _) in super::definitions::all(space, import.as_str()).await? {
         let key = super::definitions::key(import.as_str(), &session)?;
         let before = count(space, &session).await?;
         let cut = CutImported { session: session.clone(), import: import.clone(), journal: key };
-        Unit::new(space.clone()).turn(import).with(cut).commit().await?;
+        Unit::new(space.clone()).turn(import).run_of(run).with(cut).commit().await?;
         undone.messages += before.saturating_sub(count(space, &session).await?);
     }
     Ok(())
