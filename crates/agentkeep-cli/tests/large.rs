@@ -10,8 +10,9 @@
 mod support;
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use support::Home;
@@ -169,4 +170,33 @@ fn a_large_source_takes_little_memory() {
         assert_eq!(stats["messages"], size.sessions * size.messages);
         measured(&home, form, &source, LIMIT_KIB, "again, nothing new");
     }
+}
+
+/// Nothing shows of an import that is killed at any of its progress lines, and the next run goes
+/// on where it stood.
+#[test]
+#[ignore = "writes much; run it by hand"]
+fn an_import_killed_at_each_progress_line_is_finished_by_the_next() {
+    let size = Size::wanted();
+    let sources = Home::new();
+    let source = sources.file("source");
+    backup(&size, &source).unwrap();
+    let home = Home::new();
+    for line in 1_usize.. {
+        let mut command = home.command(&["import", "agentx", source.to_str().unwrap(), "--json"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let said = lines.nth(line - 1);
+        child.kill().unwrap();
+        let ended = child.wait().unwrap().success();
+        println!("{}", said.as_deref().unwrap_or("it was over"));
+        let stats = home.store().exists().then(|| home.json(&["stats"]));
+        let shown = stats.map_or(0, |stats| stats["messages"].as_u64().unwrap());
+        let all = size.sessions * size.messages;
+        assert!(shown == all || shown == 0 && !ended, "{shown}");
+        if shown == all {
+            break;
+        }
+    }
+    assert_eq!(home.json(&["check"])["due"], serde_json::json!([]));
 }

@@ -27,6 +27,10 @@ pub(crate) struct Wish {
 pub(crate) async fn take(store: &Store, opened: Opened, wish: Wish) -> Result<Report> {
     let Opened { source, scratch, path, stop } = opened;
     let import = index::make(source.as_ref(), &scratch, &stop)?;
+    if !wish.dry_run && !store.unfinished_loads().await?.is_empty() {
+        // One that was given up long ago need not be in the way.
+        store.collect().await?;
+    }
     let mut load = store.load(&import).await?;
     let resumed = load.is_resumed();
     let mut pass = Pass::new(store, source.as_ref(), &scratch, &stop, &import);

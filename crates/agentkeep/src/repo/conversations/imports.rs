@@ -28,6 +28,8 @@ pub(crate) use super::undo::undo;
 
 /// An import that stays staged for so long has been given up.
 const STAGED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
+/// So has one that has not even found out whether it can be staged.
+const OPENING_FOR_MS: i64 = 60 * 1000;
 
 /// How far an import is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -139,7 +141,12 @@ impl Import {
     }
 
     fn is_given_up(&self) -> bool {
-        self.stage.locks() && self.since < document::now() - STAGED_FOR_MS
+        let patience = match self.stage {
+            Stage::Opening => OPENING_FOR_MS,
+            Stage::Staged => STAGED_FOR_MS,
+            Stage::Adding | Stage::Undoing => return false,
+        };
+        self.since < document::now() - patience
     }
 
     /// What a writer is told who may not write now.
@@ -240,8 +247,13 @@ impl Intent for SetStage {
 /// Stages an import if the namespace is empty, else lets it add: answers which. Nobody can write
 /// between the look and the decision.
 pub(super) async fn open(space: &Space, run: &Run) -> Result<Stage> {
-    set_stage(space, run, Some(Stage::Opening)).await?;
-    let stage = if is_empty(space).await? { Stage::Staged } else { Stage::Adding };
+    let mut stage = Stage::Adding;
+    if is_empty(space).await? {
+        set_stage(space, run, Some(Stage::Opening)).await?;
+        if is_empty(space).await? {
+            stage = Stage::Staged;
+        }
+    }
     set_stage(space, run, Some(stage)).await?;
     Ok(stage)
 }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -35,6 +36,8 @@ const STEP: usize = 4_000;
 const STEP_BYTES: usize = 8 << 20;
 /// Messages read at once from a session that is there already.
 const LOOK: u64 = 2_000;
+/// How often a long load says that it has not been given up.
+const RENEW: Duration = Duration::from_hours(1);
 
 /// Takes in a data set. Parents may be missing.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub struct Load {
     blank: bool,
     /// How far an earlier run of the same import has come.
     resumed: Option<Stage>,
+    /// At what stage the import was listed, and when.
+    listed: Option<(Stage, Instant)>,
     loaded: Loaded,
     /// What the unit holds; while looking, what is new at all.
     operations: usize,
@@ -148,7 +153,6 @@ impl Tally {
 
 impl Load {
     pub(crate) async fn new(space: Space, import: &Turn) -> Result<Self> {
-        imports::abandoned(&space, &mut super::Collected::default()).await?;
         let pending = Pending::load(&space).await?;
         pending.as_seen_by(import.as_str()).refuse_locked()?;
         let resumed = pending.import(import.as_str()).map(|own| own.stage);
@@ -167,6 +171,7 @@ impl Load {
             mode: Mode::Look,
             blank,
             resumed,
+            listed: None,
             loaded: Loaded::default(),
             operations: 0,
             bytes: 0,
@@ -309,12 +314,15 @@ impl Load {
         self.mode = match self.resumed {
             Some(stage) => {
                 imports::set_stage(&self.space, &self.run, Some(stage)).await?;
+                self.listed = Some((stage, Instant::now()));
                 Mode::Many
             }
             None if sum(|tally| tally.new) == 0 => Mode::Nothing,
             None if fits => Mode::One,
             None => {
-                self.blank = imports::open(&self.space, &self.run).await? == Stage::Staged;
+                let stage = imports::open(&self.space, &self.run).await?;
+                self.listed = Some((stage, Instant::now()));
+                self.blank = stage == Stage::Staged;
                 Mode::Many
             }
         };
@@ -361,6 +369,12 @@ impl Load {
             let next = Unit::new(self.space.clone()).turn(&self.run.import).run_of(&self.run);
             std::mem::replace(&mut self.unit, next).commit().await?;
             (self.operations, self.bytes) = (0, 0);
+        }
+        if let Some((stage, since)) = self.listed
+            && since.elapsed() > RENEW
+        {
+            imports::set_stage(&self.space, &self.run, Some(stage)).await?;
+            self.listed = Some((stage, Instant::now()));
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::io::{Error, ErrorKind, Read};
 
+use memchr::memchr2;
+
 /// Gives the text of a JSON string as UTF-8. A lone surrogate becomes U+FFFD.
 #[derive(Debug)]
 pub(super) struct Unescaped<R> {
@@ -52,6 +54,7 @@ impl<R: Read> Unescaped<R> {
             self.begun = true;
         }
         while !self.done && self.out.len() < 32 * 1024 {
+            self.run();
             match self.byte()? {
                 b'"' => self.done = true,
                 b'\\' => self.escape()?,
@@ -59,6 +62,14 @@ impl<R: Read> Unescaped<R> {
             }
         }
         Ok(())
+    }
+
+    /// What stands as it is, as far as it has been read.
+    fn run(&mut self) {
+        let plain = &self.buffer[self.at..self.end];
+        let len = memchr2(b'"', b'\\', plain).unwrap_or(plain.len());
+        self.out.extend_from_slice(&plain[..len]);
+        self.at += len;
     }
 
     fn escape(&mut self) -> std::io::Result<()> {
