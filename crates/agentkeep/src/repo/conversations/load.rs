@@ -24,7 +24,7 @@ use super::view::View;
 use crate::driver::{Expect, Operation, Put, Record, Save};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
-use crate::model::{Container, Image, Message, Session};
+use crate::model::{Container, Image, Message, Session, StoredMessage};
 use crate::repo::plan::{Guard, Intent, Plan};
 use crate::repo::space::Space;
 use crate::repo::unit::Unit;
@@ -129,6 +129,8 @@ struct Known {
     lineage: Arc<Lineage>,
     /// Messages without an id, by the hash of their text: how many there are of each.
     nameless: HashMap<[u8; 16], (u32, bool)>,
+    /// The place with which the next message is compared first.
+    at: u64,
 }
 
 impl From<Found> for Met {
@@ -426,7 +428,7 @@ impl Load {
                 place.0 += 1;
             }
             if (some.len() as u64) < LOOK {
-                return Ok(Some(Known { lineage, nameless }));
+                return Ok(Some(Known { lineage, nameless, at: 0 }));
             }
             at += LOOK;
         }
@@ -440,27 +442,69 @@ impl Load {
         let Some(known) = &mut current.known else {
             return Ok(vec![Found::Missing; messages.len()]);
         };
-        let ids: Vec<_> = messages.iter().filter_map(Message::entry_id).cloned().collect();
         let view = View::of(&self.space, &current.id, (*known.lineage).clone());
-        let stored = view.by_ids(&ids).await?;
+        let mut found = self.in_step(&view, known, messages).await?;
+        let is_sought = |(message, found): &(&Message, &Option<Found>)| {
+            found.is_none() && message.id().is_some()
+        };
+        let sought = messages.iter().zip(&found).filter(is_sought);
+        let ids: Vec<_> = sought.filter_map(|(message, _)| message.entry_id()).cloned().collect();
+        let stored = if ids.is_empty() { Vec::new() } else { view.by_ids(&ids).await? };
+        // Where the rest may go on in step.
+        if let Some(last) = stored.iter().map(|stored| stored.index).max() {
+            known.at = known.at.max(last + 1);
+        }
         let by_id: HashMap<_, _> =
             stored.iter().filter_map(|stored| Some((stored.message.id()?, stored))).collect();
-        let found = messages.iter().map(|message| match message.id() {
-            Some(id) => match by_id.get(id) {
-                None => Found::Missing,
-                Some(old) if old.message.json() != message.json() => Found::Other,
-                Some(old) if self.is_mine(old.turn.as_deref()) => Found::Mine,
-                Some(_) => Found::Same,
-            },
-            None => match known.nameless.get_mut(&digest(message)) {
-                Some((left, mine)) if *left > 0 => {
-                    *left -= 1;
-                    if *mine { Found::Mine } else { Found::Same }
-                }
-                _ => Found::Missing,
-            },
-        });
-        Ok(found.collect())
+        for (message, found) in messages.iter().zip(&mut found).filter(|(_, found)| found.is_none())
+        {
+            *found = Some(match message.id() {
+                Some(id) => by_id.get(id).map_or(Found::Missing, |old| {
+                    if old.message.json() == message.json() { self.same(old) } else { Found::Other }
+                }),
+                None => match known.nameless.get_mut(&digest(message)) {
+                    Some((left, mine)) if *left > 0 => {
+                        *left -= 1;
+                        if *mine { Found::Mine } else { Found::Same }
+                    }
+                    _ => Found::Missing,
+                },
+            });
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Compares with the messages at the same places, which are read one after the other: what
+    /// has come in before mostly stands there. `None` for those that differ.
+    async fn in_step(
+        &self,
+        view: &View<'_>,
+        known: &mut Known,
+        messages: &[Message],
+    ) -> Result<Vec<Option<Found>>> {
+        let mut found = vec![None; messages.len()];
+        let there = view.range(known.at, known.at + messages.len() as u64).await?;
+        for ((message, stored), found) in
+            messages.iter().zip(there.unwrap_or_default()).zip(&mut found)
+        {
+            let same = stored.message.entry_id() == message.entry_id()
+                && stored.message.json() == message.json();
+            if !same {
+                continue;
+            }
+            if message.id().is_none()
+                && let Some((left, _)) = known.nameless.get_mut(&digest(message))
+            {
+                *left = left.saturating_sub(1);
+            }
+            *found = Some(self.same(&stored));
+            known.at = stored.index + 1;
+        }
+        Ok(found)
+    }
+
+    fn same(&self, stored: &StoredMessage) -> Found {
+        if self.is_mine(stored.turn.as_deref()) { Found::Mine } else { Found::Same }
     }
 }
 
