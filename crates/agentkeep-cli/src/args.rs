@@ -51,11 +51,9 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Take in what other programs have kept.
-    #[command(
-        subcommand,
-        after_help = "Example:\n  agentkeep import agentx ./data/agentx.db --dry-run"
-    )]
+    /// Take in what other programs have kept, or take an import back.
+    #[command(after_help = "Example:\n  agentkeep import agentx ./data/agentx.db --dry-run\n  \
+                      agentkeep import --undo agentx-0123456789abcdef")]
     Import(Import),
     /// How much is kept, where, and how safely.
     #[command(after_help = "Example:\n  agentkeep stats --json")]
@@ -81,12 +79,26 @@ pub(crate) enum Command {
 }
 
 /// `import ...`.
+#[derive(Debug, ClapArgs)]
+#[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
+pub(crate) struct Import {
+    /// Take back what the import with this id has brought and nobody has changed since.
+    #[arg(long, value_name = "ID")]
+    pub(crate) undo: Option<String>,
+    #[command(subcommand)]
+    pub(crate) origin: Option<Origin>,
+}
+
+/// Where an import comes from.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Import {
-    /// Take in an AgentX store: its SQLite file or a JSON backup, recognised by content.
+pub(crate) enum Origin {
+    /// Take in an AgentX store in any of its forms, recognised by content: SQLite file, directory
+    /// tree, JSON backup, Redis dump as JSON.
     #[command(
         after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
-                      again changes nothing.\n\nExample:\n  agentkeep import agentx ./data/agentx.db"
+                      again changes nothing, and goes on after an interruption.\n\nExample:\n  \
+                      agentkeep import agentx ./data/agentx.db\n  \
+                      agentkeep import agentx ./backup.json --dry-run"
     )]
     Agentx(ImportAgentx),
 }
@@ -94,11 +106,14 @@ pub(crate) enum Import {
 /// `import agentx`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportAgentx {
-    /// The SQLite file or JSON backup.
+    /// The SQLite file, folder, JSON backup or Redis dump.
     pub(crate) path: PathBuf,
     /// Say what would come in, and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Leave what the store has with other content as it is, instead of refusing the import.
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 /// `containers ...`.

@@ -51,12 +51,10 @@ fn damaged_values_are_listed_and_not_taken() {
             ("containers:list", "[1]"),
             ("containers:none", r#"{"createdAt":1}"#),
             ("images:number", r#"{"imageId":7,"containerId":"c"}"#),
-            ("images:long", &json!({"imageId":"x".repeat(256),"containerId":"c"}).to_string()),
             (
                 "images:text",
                 &json!({"imageId":"t","containerId":"c","name":"n".repeat(2000)}).to_string(),
             ),
-            ("sessions:control", r#"{"sessionId":"a\nb","imageId":"i","containerId":"c"}"#),
             (
                 "sessions:keys",
                 r#"{"sessionId":"k","sessionId":"k","imageId":"i","containerId":"c"}"#,
@@ -65,6 +63,7 @@ fn damaged_values_are_listed_and_not_taken() {
             ("messages:s", "not json"),
             ("sessions:twice", &twice),
             ("messages:twice", r#"[{"id":"a","x":1,"x":2},"text",{"id":"b"}]"#),
+            ("users:p", r#"{"apiKey":"secret"}"#),
             ("llm-providers:p", r#"{"apiKey":"secret"}"#),
         ],
     );
@@ -75,13 +74,12 @@ fn damaged_values_are_listed_and_not_taken() {
         "containers:list",
         "containers:none",
         "images:number",
-        "images:long",
         "images:text",
-        "sessions:control",
         "sessions:keys",
         "messages:s",
         "messages:twice[0]",
         "messages:twice[1]",
+        "users:p",
         "llm-providers:p",
     ];
     wanted.sort_unstable();
@@ -214,6 +212,11 @@ fn what_is_no_agentx_data_is_refused() {
     let home = Home::new();
     let foreign = home.file("foreign.db");
     rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE t(x)").unwrap();
+    let queue = home.file("queue.db");
+    rusqlite::Connection::open(&queue)
+        .unwrap()
+        .execute_batch("CREATE TABLE queue_entries(id INTEGER PRIMARY KEY)")
+        .unwrap();
     let other_shape = home.file("shape.db");
     rusqlite::Connection::open(&other_shape)
         .unwrap()
@@ -230,14 +233,18 @@ fn what_is_no_agentx_data_is_refused() {
         (other_shape, "no key and value"),
         (write("empty", b""), "an empty file"),
         (write("truncated.json", &backup.as_bytes()[..100_000]), "no whole JSON"),
-        (write("list.json", b"[1,2]"), "neither an SQLite file nor a JSON object"),
-        (write("other.json", b"{\"a\":1}"), "without the member \"messages\""),
-        (write("bytes", &[0xff, 0xfe, 0]), "no text in UTF-8"),
+        (write("list.json", b"[1,2]"), "without any of AgentX's keys"),
+        (write("other.json", b"{\"a\":1}"), "without the member \"containers\""),
+        (write("bytes", &[0xff, 0xfe, 0]), "a text in UTF-16"),
+        (write("latin", b"caf\xe9 x"), "no text in UTF-8"),
+        (write("prose", b"hello"), "neither an SQLite file nor JSON"),
+        (write("dump.rdb", b"REDIS0011\xfa"), "RDB"),
+        (queue, "an AgentX event queue"),
         (home.path().to_owned(), "a folder"),
     ];
     for (source, wanted) in sources {
         let said = home.fails(&["import", "agentx", source.to_str().unwrap()]);
-        assert!(said.contains(wanted) && said.contains("expected an SQLite file"), "{said}");
+        assert!(said.contains(wanted) && said.contains("kv_storage, a folder with"), "{said}");
     }
     let said = home.fails(&["import", "agentx", "nowhere.db"]);
     assert!(said.contains("nowhere.db"), "{said}");
@@ -269,14 +276,14 @@ fn a_backup_with_oddities_loses_only_those() {
         "sessions":[{"sessionId":"s?1","imageId":"i","containerId":"c"}],
         "messages":{"s?1":[{"id":"m","content":"\ud800"},{"a":1,"a":2}],"s":[{"id":"x"}],
                     "d":[],"d":[]},
-        "prototypes":[]}"#;
+        "prototypes":[],"users":[]}"#;
     std::fs::write(&path, text).unwrap();
     let report = home.import(&path);
     assert_eq!(places(&report["orphans"]), ["messages[\"s\"]"]);
     let mut not_taken = places(&report["notTaken"]);
     not_taken.sort_unstable();
     let wanted =
-        ["containers[1]", "containers[2]", "messages[\"d\"]", "messages[\"s?1\"][1]", "prototypes"];
+        ["containers[1]", "containers[2]", "messages[\"d\"]", "messages[\"s?1\"][1]", "users"];
     assert_eq!(not_taken, wanted);
     assert_eq!(places(&report["altered"]), ["messages[\"s?1\"][0]"]);
     assert!(home.ok(&["images", "list", "--json"]).contains("\"big\":12345678901234567890.00"));

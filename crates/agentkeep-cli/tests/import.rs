@@ -1,4 +1,4 @@
-//! Importing the bundled AgentX data, in both forms.
+//! Importing the bundled AgentX data, in all its forms.
 #![allow(clippy::unwrap_used, reason = "a test states what must hold")]
 
 mod support;
@@ -9,14 +9,25 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use support::{Home, expected, fixture, messages_of, names, texts};
 
-const FORMS: [&str; 2] = ["agentx.db", "backup.json"];
+const FORMS: [&str; 4] = ["agentx.db", "agentx-fs", "backup.json", "redis-keys.json"];
 
 /// A copy of a fixture in a folder of its own.
 fn copied(home: &Home, name: &str) -> PathBuf {
     std::fs::create_dir(home.file("source")).unwrap();
     let copy = home.file("source").join(name);
-    std::fs::write(&copy, std::fs::read(fixture(name)).unwrap()).unwrap();
+    copy_all(&fixture(name), &copy);
     copy
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    if from.is_dir() {
+        std::fs::create_dir(to).unwrap();
+        for name in names(from) {
+            copy_all(&from.join(&name), &to.join(&name));
+        }
+    } else {
+        std::fs::write(to, std::fs::read(from).unwrap()).unwrap();
+    }
 }
 
 fn tally(new: u64, unchanged: u64) -> Value {
@@ -32,7 +43,7 @@ const LISTS: [(&str, &str); 3] =
     [("containers", "containerId"), ("images", "imageId"), ("sessions", "sessionId")];
 
 #[test]
-fn both_forms_give_what_agentx_reads() {
+fn all_forms_give_what_agentx_reads() {
     let expected = expected();
     for form in FORMS {
         let home = Home::new();
@@ -42,7 +53,7 @@ fn both_forms_give_what_agentx_reads() {
             assert_eq!(report[kind], tally(count, 0), "{form} {kind}");
             assert_eq!(expected["counts"][kind], count);
         }
-        for list in ["notTaken", "orphans", "altered", "withoutEntryId", "collisions", "kept"] {
+        for list in LISTS_OF_NOTES {
             assert_eq!(report[list], json!([]), "{form} {list}");
         }
         for (kind, id) in LISTS {
@@ -55,6 +66,45 @@ fn both_forms_give_what_agentx_reads() {
             assert_eq!(shown["session"]["sessionId"], session.as_str());
         }
         assert_eq!(home.ok(&["check"]).lines().count(), 1);
+        queries(&home, &expected["queries"]);
+    }
+}
+
+const LISTS_OF_NOTES: [&str; 9] = [
+    "notTaken",
+    "orphans",
+    "kept",
+    "altered",
+    "escapedIds",
+    "leftBehind",
+    "withoutEntryId",
+    "missingParents",
+    "collisions",
+];
+
+/// What the original answers to its queries. `sessionByImage` pins a defect of it: ours answers
+/// the newest first.
+fn queries(home: &Home, expected: &Value) {
+    let asked = [
+        ("imagesByName", "images", "--name", "imageId"),
+        ("imagesByContainer", "images", "--container", "imageId"),
+        ("sessionsByContainer", "sessions", "--container", "sessionId"),
+    ];
+    for (query, kind, option, id) in asked {
+        for (value, wanted) in expected[query].as_object().unwrap() {
+            let found = home.json(&[kind, "list", option, value]);
+            let found: Vec<&Value> = found.as_array().unwrap().iter().map(|r| &r[id]).collect();
+            let wanted: Vec<&Value> = wanted.as_array().unwrap().iter().collect();
+            assert_eq!(found, wanted, "{query} {value}");
+        }
+    }
+    for (image, session) in expected["sessionByImage"].as_object().unwrap() {
+        let found = home.json(&["sessions", "list", "--image", image]);
+        let found = found.as_array().unwrap();
+        assert!(found.iter().any(|record| record["sessionId"] == *session));
+        let times: Vec<i64> =
+            found.iter().map(|record| record["createdAt"].as_i64().unwrap()).collect();
+        assert!(times.is_sorted_by(|a, b| a >= b), "{image}: {times:?}");
     }
 }
 
@@ -71,7 +121,7 @@ fn source_texts() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn both_forms_keep_every_text() {
+fn all_forms_keep_every_text() {
     let source = source_texts();
     for form in FORMS {
         let home = Home::new();
@@ -104,6 +154,7 @@ fn again_nothing_changes() {
     let before = home.ok(&["sessions", "list", "--json"]);
     for form in FORMS {
         let report = home.import(&fixture(form));
+        assert_eq!(report["nothingNew"], true);
         for (kind, count) in [("containers", 3), ("images", 8), ("sessions", 12), ("messages", 604)]
         {
             assert_eq!(report[kind], tally(0, count), "{form} {kind}");
@@ -134,18 +185,58 @@ fn a_dry_run_tells_the_same_and_writes_nothing() {
 }
 
 #[test]
-fn what_differs_stays_as_it_is() {
+fn what_differs_is_a_conflict_told_before_anything_is_changed() {
     let home = Home::new();
     home.import(&fixture("backup.json"));
     let text = std::fs::read_to_string(fixture("backup.json")).unwrap();
     let changed = home.file("changed.json");
     let text =
         text.replacen("\"containerId\": \"default\",", "\"containerId\": \"default\",\"x\":1,", 1);
+    let text = text.replacen("\"containers\": [", "\"containers\": [{\"containerId\":\"new\"},", 1);
     std::fs::write(&changed, text).unwrap();
-    let report = home.import(&changed);
-    assert_eq!(report["containers"], json!({ "new": 0, "unchanged": 2, "differing": 1 }));
+    let source = changed.to_str().unwrap();
+    let report = home.json(&["import", "agentx", source, "--dry-run"]);
+    assert_eq!(report["containers"], json!({ "new": 1, "unchanged": 2, "differing": 1 }));
     assert_eq!(report["kept"][0]["place"], "container \"default\"");
-    assert!(!home.ok(&["containers", "list", "--json"]).contains("\"x\":1"));
+    let said = home.fails(&["import", "agentx", source]);
+    assert!(said.contains("container \"default\"") && said.contains("--keep"), "{said}");
+    assert_eq!(home.json(&["containers", "list"]).as_array().unwrap().len(), 3);
+    let report = home.json(&["import", "agentx", source, "--keep"]);
+    assert_eq!(report["containers"], json!({ "new": 1, "unchanged": 2, "differing": 1 }));
+    let listed = home.ok(&["containers", "list", "--json"]);
+    assert!(listed.contains("\"new\"") && !listed.contains("\"x\":1"), "{listed}");
+}
+
+/// Takes the import back by the id that its report told.
+#[test]
+fn an_import_can_be_taken_back() {
+    let home = Home::new();
+    let elsewhere = home.file("mine.json");
+    std::fs::write(
+        &elsewhere,
+        r#"{"containers":[{"containerId":"mine"}],"images":[],"sessions":[],"messages":{}}"#,
+    )
+    .unwrap();
+    let first = home.import(&elsewhere);
+    let second = home.import(&fixture("agentx-fs"));
+    let id = second["importId"].as_str().unwrap();
+    assert_ne!(first["importId"], second["importId"]);
+    assert!(
+        home.ok(&["import", "agentx", fixture("agentx-fs").to_str().unwrap()])
+            .contains("Nothing new")
+    );
+    let undone = home.json(&["import", "--undo", id]);
+    let counts = ["containers", "images", "sessions", "messages"].map(|kind| undone[kind].clone());
+    assert_eq!(counts, [json!(3), json!(8), json!(12), json!(604)]);
+    assert_eq!(undone["kept"], json!([]));
+    let stats = home.json(&["stats"]);
+    assert_eq!((&stats["containers"], &stats["messages"]), (&json!(1), &json!(0)));
+    let said = home.fails(&["import", "--undo", id]);
+    assert!(said.contains(id), "{said}");
+    assert_eq!(home.json(&["check"])["due"], json!([]));
+    let shown = home.ok(&["import", "agentx", fixture("agentx-fs").to_str().unwrap()]);
+    let told = shown.lines().last().unwrap().split(' ').next_back().unwrap();
+    assert!(home.ok(&["import", "--undo", told]).starts_with("Took back"));
 }
 
 #[test]
@@ -155,13 +246,20 @@ fn the_source_is_not_touched() {
         let source = copied(&home, form);
         let before = state(&source);
         home.import(&source);
+        home.json(&["import", "agentx", source.to_str().unwrap(), "--dry-run"]);
         assert_eq!(state(&source), before, "{form}");
         assert_eq!(names(source.parent().unwrap()), [form]);
     }
 }
 
-fn state(path: &Path) -> (Vec<u8>, std::time::SystemTime) {
-    (std::fs::read(path).unwrap(), std::fs::metadata(path).unwrap().modified().unwrap())
+/// The names, times and bytes of a file, or of all that is in a folder.
+fn state(path: &Path) -> Vec<(PathBuf, std::time::SystemTime, Vec<u8>)> {
+    let modified = std::fs::metadata(path).unwrap().modified().unwrap();
+    if path.is_dir() {
+        let inside = names(path).into_iter().flat_map(|name| state(&path.join(name)));
+        return std::iter::once((path.to_owned(), modified, Vec::new())).chain(inside).collect();
+    }
+    vec![(path.to_owned(), modified, std::fs::read(path).unwrap())]
 }
 
 /// Rows that stand only in the write-ahead log count, and the log stays as it is.
@@ -214,5 +312,7 @@ images        8          0          0
 sessions     12          0          0
 messages    604          0          0
 ";
-    assert_eq!(shown, format!("Imported AgentX SQLite file {}\n\n{table}", source.display()));
+    let head = format!("Imported AgentX SQLite file {}\n\n{table}", source.display());
+    let rest = shown.strip_prefix(&head).unwrap();
+    assert!(rest.starts_with("\nTo take it back: agentkeep import --undo agentx-"), "{rest}");
 }

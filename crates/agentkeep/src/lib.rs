@@ -41,8 +41,8 @@ pub use model::{
     Attachment, Container, Content, Image, Message, Session, StoredMessage, ToolCall, ToolResult,
 };
 pub use repo::{
-    Added, At, Attachments, Collected, Containers, Done, Images, List, Load, Loaded, Messages,
-    Page, Parents, SaveOptions, Sessions, Tally, TurnMessages, Unit, UnitContainers, UnitImages,
-    UnitMessages, UnitSessions, estimate_tokens,
+    Added, At, Attachments, Collected, Containers, Done, Images, List, Load, Loaded, Messages, Met,
+    Page, Parents, SaveOptions, Sessions, Tally, TurnMessages, Undone, Unfinished, Unit,
+    UnitContainers, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
 };
 pub use store::Store;

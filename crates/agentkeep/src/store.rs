@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::driver::{CheckReport, Description, Driver};
 use crate::error::Result;
+use crate::json::Json;
 use crate::repo::{
     Attachments, Collected, Containers, Images, Load, Messages, Sessions, Space, TurnMessages,
-    Unit, conversations,
+    Undone, Unfinished, Unit, conversations,
 };
 use crate::schema::{Namespace, Turn};
 
@@ -88,9 +89,40 @@ impl Store {
         Unit::new(self.space.clone())
     }
 
-    /// Takes in a whole data set at once, all or none: for imports.
-    pub fn load(&self) -> Load {
-        Load::new(self.space.clone())
+    /// Takes in a whole data set of any size, all or none: for imports. Everything that it writes
+    /// carries `import` as its turn, so the same data should always have the same.
+    ///
+    /// # Errors
+    /// `Conflict` while another import is under way in the namespace.
+    pub async fn load(&self, import: &Turn) -> Result<Load> {
+        Load::new(self.space.clone(), import).await
+    }
+
+    /// Takes back what the import `import` has brought and nobody has changed since; also what an
+    /// interrupted one has left. Can be repeated.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing of it is there.
+    pub async fn undo_load(&self, import: &Turn) -> Result<Undone> {
+        conversations::imports::undo(&self.space, import).await
+    }
+
+    /// The imports that have begun in this namespace and not ended. While one of them is staged,
+    /// the namespace appears empty and takes no other changes.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn unfinished_loads(&self) -> Result<Vec<Unfinished>> {
+        conversations::imports::unfinished(&self.space).await
+    }
+
+    /// The definitions of one kind that imports have brought and that are no images: AgentX's
+    /// `prototype` and `llm-provider`, by id.
+    ///
+    /// # Errors
+    /// `InvalidId`.
+    pub async fn definitions(&self, kind: &str) -> Result<Vec<(String, Json)>> {
+        conversations::definitions::all(&self.space, kind).await
     }
 
     /// What one turn wrote.

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use agentkeep::{Kind, Result, Store};
 
-use crate::args::{Args, Command, Containers, Global, Images, Import, Sessions};
+use crate::args::{Args, Command, Containers, Global, Images, Sessions};
 
 /// What a command answers: most end with success or an error, `check` also with a verdict.
 pub(crate) type Outcome = Result<ExitCode>;
@@ -22,7 +22,7 @@ pub(crate) type Outcome = Result<ExitCode>;
 pub(crate) async fn run(args: Args) -> Outcome {
     let global = args.global;
     match args.command {
-        Command::Import(Import::Agentx(args)) => import::agentx::run(&global, &args).await,
+        Command::Import(args) => import::run(&global, args).await,
         Command::Stats => stats::run(&global).await,
         Command::Check => check::run(&global).await,
         Command::Containers(Containers::List(args)) => containers::list::run(&global, &args).await,

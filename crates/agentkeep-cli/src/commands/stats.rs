@@ -50,6 +50,10 @@ pub(crate) async fn run(global: &Global) -> Outcome {
 
 /// Counts what the store's namespace holds: asks the driver, or walks the pages.
 pub(super) async fn held(store: &Store) -> Result<Held> {
+    // What an import has staged is not there before it is switched on.
+    if store.unfinished_loads().await?.iter().any(|load| load.staged) {
+        return Ok(Held::default());
+    }
     match store.driver().maintenance() {
         Some(upkeep) => {
             let namespace = Namespace::new(store.namespace_name())?;

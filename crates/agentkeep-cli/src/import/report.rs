@@ -2,17 +2,18 @@
 
 use std::fmt::Write as _;
 
-use agentkeep::{Loaded, Tally};
-use serde::Serialize;
+use agentkeep::{Loaded, Result, Tally};
+use serde::ser::{Error as _, Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
+use super::scratch::Scratch;
 use crate::output::table::Columns;
 use crate::output::text;
 
 /// Most lines of one list that people are shown; programs get all.
-const SHOWN: usize = 20;
+const SHOWN: u64 = 20;
 
 /// Something at one place of the source, and what is the matter with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Note {
     /// Where it stands in the source.
     pub(crate) place: String,
@@ -20,41 +21,43 @@ pub(crate) struct Note {
     pub(crate) reason: String,
 }
 
-impl Note {
-    pub(crate) fn new(place: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { place: place.into(), reason: reason.into() }
-    }
-}
-
-/// What was remarkable about the source.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Notes {
+/// What can be remarkable about a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
     /// Damaged, or against the rules.
-    pub(crate) not_taken: Vec<Note>,
+    NotTaken,
     /// Message lists of no session: not taken either.
-    pub(crate) orphans: Vec<Note>,
-    /// In the store with other content, and left as it was there.
-    pub(crate) kept: Vec<Note>,
+    Orphans,
+    /// In the store with other content.
+    Kept,
     /// Taken with a change to the text.
-    pub(crate) altered: Vec<Note>,
+    Altered,
+    /// Ids against our rule, taken under others.
+    EscapedIds,
+    /// Secrets, which do not come in.
+    LeftBehind,
     /// Messages taken without an entry id of their own.
-    pub(crate) without_entry_id: Vec<Note>,
+    WithoutEntryId,
     /// Taken; the container or image that they name is nowhere.
-    pub(crate) missing_parents: Vec<Note>,
+    MissingParents,
     /// Records that share a key of the source with others.
-    pub(crate) collisions: Vec<Note>,
+    Collisions,
 }
 
-impl Notes {
-    /// True when there was nothing remarkable.
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
+const LISTS: [(List, &str, &str); 9] = [
+    (List::NotTaken, "notTaken", "Not taken"),
+    (List::Orphans, "orphans", "Messages of no session, not taken"),
+    (List::Kept, "kept", "In the store with other content"),
+    (List::Altered, "altered", "Taken with a change"),
+    (List::EscapedIds, "escapedIds", "Taken under another id"),
+    (List::LeftBehind, "leftBehind", "Left behind: secrets"),
+    (List::WithoutEntryId, "withoutEntryId", "Messages taken without an entry id"),
+    (List::MissingParents, "missingParents", "Taken, but what they belong to is missing"),
+    (List::Collisions, "collisions", "Shared keys in the source"),
+];
 
 /// The source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Origin {
     /// What it was recognised as.
     pub(crate) form: &'static str,
@@ -62,49 +65,63 @@ pub(crate) struct Origin {
     pub(crate) path: String,
 }
 
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing was to be written.
+    DryRun,
+    /// All of it was there already.
+    NothingNew,
+    /// It is there now.
+    Imported,
+}
+
 /// The whole account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) source: Origin,
-    /// True when nothing was written.
-    pub(crate) dry_run: bool,
-    pub(crate) containers: Tally,
-    pub(crate) images: Tally,
-    pub(crate) sessions: Tally,
-    pub(crate) messages: Tally,
-    #[serde(flatten)]
-    pub(crate) notes: Notes,
+    pub(crate) import_id: String,
+    pub(crate) outcome: Outcome,
+    /// True when an interrupted run was taken up.
+    pub(crate) resumed: bool,
+    pub(crate) loaded: Loaded,
+    pub(crate) prototypes: Tally,
+    pub(crate) providers: Tally,
+    pub(crate) notes: Scratch,
 }
 
 impl Report {
-    /// The account of a load.
-    pub(crate) fn new(source: Origin, dry_run: bool, loaded: Loaded, mut notes: Notes) -> Self {
-        let Loaded { containers, images, sessions, messages, kept } = loaded;
-        let reason = "the store has it with other content and keeps that";
-        notes.kept = kept.into_iter().map(|place| Note::new(place, reason)).collect();
-        Self { source, dry_run, containers, images, sessions, messages, notes }
+    /// True when nothing was remarkable.
+    pub(crate) fn is_plain(&self) -> Result<bool> {
+        for (list, ..) in LISTS {
+            if self.notes.noted(list)? > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The account for people.
-    pub(crate) fn shown(&self) -> String {
-        let tense = if self.dry_run { "Would import" } else { "Imported" };
-        let mut out =
-            format!("{tense} {} {}\n\n", self.source.form, text::one_line(&self.source.path));
-        out.push_str(&self.tallies());
-        let notes = &self.notes;
-        for (heading, list) in [
-            ("Not taken", &notes.not_taken),
-            ("Messages of no session, not taken", &notes.orphans),
-            ("Left as it is in the store", &notes.kept),
-            ("Taken with a change", &notes.altered),
-            ("Messages taken without an entry id", &notes.without_entry_id),
-            ("Taken, but what they belong to is missing", &notes.missing_parents),
-            ("Shared keys in the source", &notes.collisions),
-        ] {
-            push_list(&mut out, heading, list);
+    pub(crate) fn shown(&self) -> Result<String> {
+        let said = match self.outcome {
+            Outcome::DryRun => "Would import",
+            Outcome::Imported => "Imported",
+            Outcome::NothingNew => "Nothing new in",
+        };
+        let path = text::one_line(&self.source.path);
+        let mut out = format!("{said} {} {path}\n", self.source.form);
+        if self.resumed {
+            out.push_str("An interrupted import of the same data was taken up.\n");
         }
-        out
+        out.push('\n');
+        out.push_str(&self.tallies());
+        for (list, _, heading) in LISTS {
+            self.push_list(&mut out, list, heading)?;
+        }
+        if self.outcome == Outcome::Imported {
+            let _ = writeln!(out, "\nTo take it back: agentkeep import --undo {}", self.import_id);
+        }
+        Ok(out)
     }
 
     fn tallies(&self) -> String {
@@ -112,7 +129,10 @@ impl Report {
         for place in 1..=3 {
             columns = columns.right(place);
         }
-        for (name, tally) in self.by_kind() {
+        for (place, (name, tally)) in self.by_kind().into_iter().enumerate() {
+            if place >= 4 && *tally == Tally::default() {
+                continue;
+            }
             let numbers = [tally.new, tally.unchanged, tally.differing].map(|n| n.to_string());
             let [new, unchanged, differing] = numbers;
             columns.row([name.to_owned(), new, unchanged, differing]);
@@ -120,26 +140,73 @@ impl Report {
         columns.finish()
     }
 
-    fn by_kind(&self) -> [(&'static str, &Tally); 4] {
+    fn by_kind(&self) -> [(&'static str, &Tally); 6] {
         [
-            ("containers", &self.containers),
-            ("images", &self.images),
-            ("sessions", &self.sessions),
-            ("messages", &self.messages),
+            ("containers", &self.loaded.containers),
+            ("images", &self.loaded.images),
+            ("sessions", &self.loaded.sessions),
+            ("messages", &self.loaded.messages),
+            ("prototypes", &self.prototypes),
+            ("llmProviders", &self.providers),
         ]
+    }
+
+    fn push_list(&self, out: &mut String, list: List, heading: &str) -> Result<()> {
+        let count = self.notes.noted(list)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let _ = writeln!(out, "\n{heading}: {count}");
+        self.notes.notes(list, SHOWN, |note| {
+            let line = format!("{}: {}", note.place, note.reason);
+            let _ = writeln!(out, "  {}", text::one_line(&line));
+            Ok(())
+        })?;
+        if count > SHOWN {
+            let _ = writeln!(out, "  and {} more: --json lists them all", count - SHOWN);
+        }
+        Ok(())
     }
 }
 
-fn push_list(out: &mut String, heading: &str, list: &[Note]) {
-    if list.is_empty() {
-        return;
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("source", &self.source)?;
+        map.serialize_entry("importId", &self.import_id)?;
+        map.serialize_entry("dryRun", &(self.outcome == Outcome::DryRun))?;
+        map.serialize_entry("nothingNew", &(self.outcome == Outcome::NothingNew))?;
+        map.serialize_entry("resumed", &self.resumed)?;
+        for (name, tally) in self.by_kind() {
+            map.serialize_entry(name, tally)?;
+        }
+        for (list, name, _) in LISTS {
+            map.serialize_entry(name, &Listed { notes: &self.notes, list })?;
+        }
+        map.end()
     }
-    let _ = writeln!(out, "\n{heading}: {}", list.len());
-    for note in list.iter().take(SHOWN) {
-        let line = format!("{}: {}", note.place, note.reason);
-        let _ = writeln!(out, "  {}", text::one_line(&line));
-    }
-    if list.len() > SHOWN {
-        let _ = writeln!(out, "  and {} more: --json lists them all", list.len() - SHOWN);
+}
+
+/// One list, written note by note.
+struct Listed<'a> {
+    notes: &'a Scratch,
+    list: List,
+}
+
+impl Serialize for Listed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        let mut failed = None;
+        let told = self.notes.notes(self.list, u64::MAX, |note| {
+            if failed.is_none() {
+                failed = list.serialize_element(&note).err();
+            }
+            Ok(())
+        });
+        match (failed, told) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) => Err(S::Error::custom(error)),
+            (None, Ok(())) => list.end(),
+        }
     }
 }

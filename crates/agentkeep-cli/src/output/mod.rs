@@ -35,6 +35,13 @@ pub(crate) fn print_json<T: Serialize + ?Sized>(document: &T) -> Result<()> {
     print_raw(&text)
 }
 
+/// As [`print_json`], for documents of any size.
+pub(crate) fn stream_json<T: Serialize + ?Sized>(document: &T) -> Result<()> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, document).map_err(std::io::Error::from);
+    written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()).map_err(cannot_write)
+}
+
 /// A JSON array with a record a line, each exactly as it is stored.
 pub(crate) fn json_lines<'a>(records: impl IntoIterator<Item = &'a Json>) -> String {
     let mut text = String::from("[");

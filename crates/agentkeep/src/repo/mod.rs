@@ -7,9 +7,9 @@ mod space;
 mod unit;
 
 pub use conversations::{
-    Added, At, Attachments, Collected, Containers, Images, Load, Loaded, Messages, Parents,
-    SaveOptions, Sessions, Tally, TurnMessages, UnitContainers, UnitImages, UnitMessages,
-    UnitSessions, estimate_tokens,
+    Added, At, Attachments, Collected, Containers, Images, Load, Loaded, Messages, Met, Parents,
+    SaveOptions, Sessions, Tally, TurnMessages, Undone, Unfinished, UnitContainers, UnitImages,
+    UnitMessages, UnitSessions, estimate_tokens,
 };
 pub use pages::{List, Page};
 pub(crate) use space::Space;

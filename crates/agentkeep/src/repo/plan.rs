@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::conversations::Collected;
 use super::conversations::collect;
+use super::conversations::imports;
 use super::conversations::lineage::Lineage;
 use super::conversations::pending::Pending;
 use super::space::Space;
@@ -76,6 +77,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) space: &'a Space,
     /// True when an append was refused because some of its ids were known: look before appending.
     pub(crate) careful: bool,
+    /// The import that the plan belongs to: it may write where it has staged.
+    import: Option<&'a imports::Run>,
     batch: Batch,
     guards: Vec<Guard>,
     lineages: BTreeMap<String, Planned>,
@@ -90,6 +93,7 @@ impl<'a> Plan<'a> {
         Self {
             space,
             careful,
+            import: None,
             batch: Batch::new(space.namespace().clone()),
             guards: Vec::new(),
             lineages: BTreeMap::new(),
@@ -98,6 +102,12 @@ impl<'a> Plan<'a> {
             receipts: Vec::new(),
             remember: Vec::new(),
         }
+    }
+
+    /// The same as part of a run of an import.
+    pub(crate) fn within(mut self, import: Option<&'a imports::Run>) -> Self {
+        self.import = import;
+        self
     }
 
     /// One record as it is now.
@@ -138,7 +148,10 @@ impl<'a> Plan<'a> {
         if let Some(pending) = &self.pending {
             return Ok(Arc::clone(pending));
         }
-        let pending = Pending::cached(self.space).await?;
+        let mut pending = Pending::cached(self.space).await?;
+        if !pending.imports.is_empty() {
+            pending = imports::let_in(self.space, pending, self.import).await?;
+        }
         self.expect(Expect::Version(Pending::key()?, pending.version()), Guard::Retry);
         self.pending = Some(Arc::clone(&pending));
         Ok(pending)

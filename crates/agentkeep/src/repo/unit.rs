@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::conversations::imports::Run;
 use super::conversations::{Added, UnitContainers, UnitImages, UnitMessages, UnitSessions};
 use super::plan::{self, AddReceipt, Finished, Guard, Intent, Placed, Plan};
 use super::space::Space;
@@ -35,6 +36,7 @@ pub struct Unit {
     space: Space,
     turn: Option<Turn>,
     operation: Option<OperationId>,
+    run: Option<Run>,
     intents: Vec<Box<dyn Intent>>,
 }
 
@@ -53,7 +55,7 @@ pub struct Done {
 
 impl Unit {
     pub(crate) fn new(space: Space) -> Self {
-        Self { space, turn: None, operation: None, intents: Vec::new() }
+        Self { space, turn: None, operation: None, run: None, intents: Vec::new() }
     }
 
     /// Everything in the unit carries this turn.
@@ -95,6 +97,16 @@ impl Unit {
         self.intents.push(Box::new(intent));
     }
 
+    /// The unit is part of a run of an import.
+    pub(crate) fn run_of(mut self, run: &Run) -> Self {
+        self.run = Some(run.clone());
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.intents.is_empty()
+    }
+
     pub(crate) fn with(mut self, intent: impl Intent + 'static) -> Self {
         self.push(intent);
         self
@@ -109,7 +121,7 @@ impl Unit {
         let fingerprint = self.operation.is_some().then(|| self.fingerprint());
         let mut careful = false;
         for attempt in 1..=ATTEMPTS {
-            let mut plan = Plan::new(&self.space, careful);
+            let mut plan = Plan::new(&self.space, careful).within(self.run.as_ref());
             if let Err(error) = self.plan(&mut plan).await {
                 return self.replay_or(error, fingerprint).await;
             }

@@ -7,7 +7,7 @@ use super::{Field, Index, LineageView, Log, Schema, Table};
 pub static AGENTKEEP: Schema = Schema {
     name: "agentkeep",
     version: 1,
-    tables: &[&CONTAINERS, &IMAGES, &SESSIONS, &LINEAGES, &DELETIONS, &GARBAGE],
+    tables: &[&CONTAINERS, &IMAGES, &SESSIONS, &LINEAGES, &DELETIONS, &GARBAGE, &DEFINITIONS],
     logs: &[&MESSAGES],
     views: &[LineageView {
         name: "session_messages",
@@ -118,6 +118,10 @@ pub static GARBAGE: Table = Table {
     fields: &[field("since", &["since"])],
     indexes: &[Index { name: "by_age", fields: &[("since", Ascending)] }],
 };
+
+/// Definitions that are no images, as other programs gave them.
+pub static DEFINITIONS: Table =
+    Table { name: "definitions", key: &["kind", "id"], fields: &[], indexes: &[] };
 
 /// The messages of all conversations.
 pub static MESSAGES: Log = Log { name: "messages" };

@@ -9,6 +9,7 @@
 mod deleting;
 mod forks;
 mod lists;
+mod loads;
 mod messages;
 mod refusals;
 mod support;

@@ -12,7 +12,6 @@ on_every_driver!(
     a_record_is_written_once,
     a_new_session_can_be_given_messages,
     several_adds_to_one_session_keep_their_order,
-    a_load_is_all_or_nothing_and_repeatable,
     known_in_one_session_and_new_in_another,
 );
 
@@ -109,50 +108,6 @@ async fn several_adds_to_one_session_keep_their_order(store: Store) {
     let indexes: Vec<u64> = done.added.iter().flatten().map(|added| added.index).collect();
     assert_eq!(indexes, [0, 1, 2]);
     assert_eq!(all(&store, "s").await, ["a", "b", "c"]);
-}
-
-async fn a_load_is_all_or_nothing_and_repeatable(store: Store) {
-    let container = || Container::from_json(json(r#"{"containerId":"c"}"#)).unwrap();
-    let session = || {
-        let text = r#"{"sessionId":"s","imageId":"missing","containerId":"c"}"#;
-        Session::from_json(json(text)).unwrap()
-    };
-    let many = || messages(0..5_000);
-    let mut dry = store.load().dry_run();
-    dry.session(session(), many()).await.unwrap();
-    assert_eq!(dry.finish().await.unwrap().messages.new, 5_000);
-    assert_eq!(store.check().await.unwrap().entries, 0);
-
-    // Interrupted before it is switched on: nothing shows, and what was staged is told.
-    let mut interrupted = store.load();
-    interrupted.session(session(), many()).await.unwrap();
-    drop(interrupted);
-    assert!(!store.sessions().exists("s").await.unwrap());
-    assert_eq!(store.check().await.unwrap().due.len(), 1);
-
-    for repeat in [false, true] {
-        let mut load = store.load();
-        load.container(container()).await.unwrap();
-        load.session(session(), many()).await.unwrap();
-        let loaded = load.finish().await.unwrap();
-        let counts = |tally: agentkeep::Tally| (tally.new, tally.unchanged, tally.differing);
-        let expected = |n| if repeat { (0, n, 0) } else { (n, 0, 0) };
-        assert_eq!(counts(loaded.containers), expected(1));
-        assert_eq!(counts(loaded.sessions), expected(1));
-        assert_eq!(counts(loaded.messages), expected(5_000));
-    }
-    assert_eq!(store.messages("s").count().await.unwrap(), 5_000);
-    let mut grown = store.load();
-    let mut more = messages(4_998..5_002);
-    more[0] = more[0].clone().with("content", "changed").unwrap();
-    grown.session(session(), more).await.unwrap();
-    let loaded = grown.finish().await.unwrap();
-    assert_eq!(
-        (loaded.messages.new, loaded.messages.unchanged, loaded.messages.differing),
-        (2, 1, 1)
-    );
-    assert_eq!(loaded.kept.len(), 1);
-    assert_eq!(store.messages("s").count().await.unwrap(), 5_002);
 }
 
 /// One session knows its message, the other does not: nothing may be taken for known.

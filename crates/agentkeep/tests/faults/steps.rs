@@ -1,7 +1,8 @@
 //! The steps that a workload is made of. What a step writes is made from its task and number alone,
 //! so that every byte can be checked.
 
-use agentkeep::{At, Container, Image, Json, Message, ObjectEditor, Result, Session, Store};
+use agentkeep::schema::Turn;
+use agentkeep::{At, Container, Image, Json, Load, Message, ObjectEditor, Result, Session, Store};
 
 /// One acknowledged thing that a child does; `n` makes its ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,12 +205,21 @@ async fn tree(store: &Store, task: usize, n: u64) -> Result<()> {
 }
 
 async fn load(store: &Store, task: usize, n: u64) -> Result<()> {
-    let mut load = store.load();
+    let mut load = store.load(&Turn::new(&id(task, "import", n))?).await?;
+    give(&mut load, task, n).await?;
+    if load.begin(false).await? {
+        give(&mut load, task, n).await?;
+    }
+    load.finish().await.map(drop)
+}
+
+async fn give(load: &mut Load, task: usize, n: u64) -> Result<()> {
     load.container(container(task, "l", n)).await?;
     load.image(image(task, "li", n, &id(task, "l", n))).await?;
     for name in ["ls", "lt"] {
         let session = Session::new(&id(task, name, n), &id(task, "li", n), &id(task, "l", n))?;
-        load.session(session, three(task, name, n)).await?;
+        load.session(session).await?;
+        load.messages(three(task, name, n)).await?;
     }
-    load.finish().await.map(drop)
+    Ok(())
 }

@@ -14,8 +14,9 @@ use self::account::{Account, Forked};
 use super::stats::{self, Held};
 use super::{Outcome, open};
 use crate::args::{self, Global};
-use crate::import::agentx;
+use crate::import::agentx::{self, Wish};
 use crate::import::report::Report;
+use crate::import::stop::Stop;
 use crate::output::{self, io_error};
 
 /// A data set that AgentX wrote.
@@ -103,11 +104,12 @@ async fn import(global: &Global, folder: &Path) -> Result<(Report, Vec<Message>)
     let path = folder.join("agentx.db");
     std::fs::write(&path, AGENTX)
         .map_err(|error| io_error("the demo's data cannot be written", error))?;
-    let source = agentx::open(&path)?;
+    let source = agentx::open(&path, Stop::default())?;
     let store = open(global).await?;
-    let report = agentx::take(&store, source.as_ref(), &path, false).await?;
-    let new = [&report.containers, &report.images, &report.sessions, &report.messages];
-    if new.map(|tally| tally.new) != HOLDS || !report.notes.is_empty() {
+    let report = agentx::take(&store, source, Wish::default()).await?;
+    let loaded = &report.loaded;
+    let new = [&loaded.containers, &loaded.images, &loaded.sessions, &loaded.messages];
+    if new.map(|tally| tally.new) != HOLDS || !report.is_plain()? {
         return Err(broken("the import did not take in all that the data set holds"));
     }
     let before = store.messages(SESSION).all().await?;

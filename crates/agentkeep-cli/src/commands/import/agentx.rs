@@ -6,20 +6,22 @@ use agentkeep::{Kind, Result, Store};
 
 use crate::args::{Global, ImportAgentx};
 use crate::commands::{Outcome, open, open_existing};
-use crate::import::agentx;
+use crate::import::agentx::{self, Wish};
+use crate::import::stop::Stop;
 use crate::output;
 
 /// Takes in an AgentX store.
-pub(crate) async fn run(global: &Global, args: &ImportAgentx) -> Outcome {
+pub(super) async fn run(global: &Global, args: &ImportAgentx) -> Outcome {
     // First the source: a wrong path should not make a store.
-    let source = agentx::open(&args.path)?;
+    let source = agentx::open(&args.path, Stop::listening())?;
     let store = if args.dry_run { open_dry(global).await? } else { open(global).await? };
-    let report = agentx::take(&store, source.as_ref(), &args.path, args.dry_run).await?;
+    let wish = Wish { dry_run: args.dry_run, keep: args.keep };
+    let report = agentx::take(&store, source, wish).await?;
     store.close().await?;
     if global.json {
-        output::print_json(&report)?;
+        output::stream_json(&report)?;
     } else {
-        output::print(&report.shown())?;
+        output::print(&report.shown()?)?;
     }
     Ok(ExitCode::SUCCESS)
 }

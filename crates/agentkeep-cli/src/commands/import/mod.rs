@@ -1,3 +1,19 @@
 //! `import ...`.
 
-pub(super) mod agentx;
+mod agentx;
+mod undo;
+
+use agentkeep::{Error, Kind};
+
+use super::Outcome;
+use crate::args::{Global, Import, Origin};
+
+/// Takes in, or takes back.
+pub(super) async fn run(global: &Global, args: Import) -> Outcome {
+    match (args.origin, args.undo) {
+        (Some(Origin::Agentx(args)), _) => agentx::run(global, &args).await,
+        (None, Some(import)) => undo::run(global, &import).await,
+        (None, None) => Err(Error::new(Kind::InvalidInput, "there is nothing to import")
+            .advice("name an origin, for example `agentkeep import agentx PATH`")),
+    }
+}

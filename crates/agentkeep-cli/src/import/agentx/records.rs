@@ -1,109 +1,150 @@
 //! Records of the source as ours: which can be taken, and what is remarkable about them.
 
-use std::collections::HashMap;
-
 use agentkeep::driver::{MAX_BODY, Put, Save};
 use agentkeep::schema::{CONTAINERS, IMAGES, Key, SESSIONS, Table};
-use agentkeep::{Container, Error, Image, Json, Result, Session};
+use agentkeep::{Container, Error, Image, Json, Session};
 
-use super::source::{Sort, Source, Value};
-use crate::import::report::{Note, Notes};
+use super::ids::{self, Named};
+use super::secrets;
+use super::source::Sort;
+use crate::import::report::List;
 
-/// A record and where it stands.
+/// A record of one of the sorts.
 #[derive(Debug)]
-pub(super) struct Placed<T> {
-    pub(super) place: String,
-    pub(super) record: T,
+pub(super) enum Record {
+    Container(Container),
+    Image(Image),
+    Session(Session),
+    /// Its kind, id and body.
+    Definition(&'static str, String, Json),
 }
 
-/// What the three sorts of records have in common.
-pub(super) trait Record: Sized {
-    const SORT: Sort;
-    const TABLE: &'static Table;
-    const WHAT: &'static str;
-
-    fn read(json: Json) -> Result<Self>;
-    fn name(&self) -> &str;
-    fn body(&self) -> &Json;
+/// A record, its id in the source, and what is to be told about it.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) record: Record,
+    pub(super) original: String,
+    pub(super) notes: Vec<(List, String)>,
 }
 
-macro_rules! record {
-    ($type:ident, $table:ident, $what:literal) => {
-        impl Record for $type {
-            const SORT: Sort = Sort::$type;
-            const TABLE: &'static Table = &$table;
-            const WHAT: &'static str = $what;
+/// What a sort is called.
+pub(super) fn what(sort: Sort) -> &'static str {
+    match sort {
+        Sort::Container => "container",
+        Sort::Image => "image",
+        Sort::Session => "session",
+        Sort::Prototype => "prototype",
+        Sort::Provider => "llm-provider",
+        Sort::Messages => "message list",
+    }
+}
 
-            fn read(json: Json) -> Result<Self> {
-                Self::from_json(json)
-            }
-
-            fn name(&self) -> &str {
-                self.id()
-            }
-
-            fn body(&self) -> &Json {
-                self.json()
-            }
+impl Record {
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Container(container) => container.id(),
+            Self::Image(image) => image.id(),
+            Self::Session(session) => session.id(),
+            Self::Definition(_, id, _) => id,
         }
+    }
+
+    pub(super) fn body(&self) -> &Json {
+        match self {
+            Self::Container(container) => container.json(),
+            Self::Image(image) => image.json(),
+            Self::Session(session) => session.json(),
+            Self::Definition(_, _, body) => body,
+        }
+    }
+
+    /// The containers and images that it names.
+    pub(super) fn parents(&self) -> Vec<(Sort, String)> {
+        match self {
+            Self::Image(image) => vec![(Sort::Container, image.container_id())],
+            Self::Session(session) => {
+                vec![(Sort::Image, session.image_id()), (Sort::Container, session.container_id())]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Reads a record; an error says why it cannot be taken.
+pub(super) fn read(sort: Sort, text: &str) -> Result<Parsed, String> {
+    let (json, replaced) = to_json(text)?;
+    if !json.is_object() {
+        return Err(format!("the {} is no JSON object", what(sort)));
+    }
+    let mut parsed = of_sort(sort, json)?;
+    parsed.notes.extend(replaced.map(|told| (List::Altered, told)));
+    check_size(parsed.record.body())?;
+    Ok(parsed)
+}
+
+fn of_sort(sort: Sort, json: Json) -> Result<Parsed, String> {
+    let refused = |error: Error| reason(&error);
+    let (named, record) = match sort {
+        Sort::Container => {
+            let named = ids::usable(json, "containerId", &[], &[])?;
+            let container = Container::from_json(named.json.clone()).map_err(refused)?;
+            (named, Record::Container(container))
+        }
+        Sort::Image => {
+            let optional = ["sessionId", "parentImageId", "prototypeId"];
+            let named = ids::usable(json, "imageId", &["containerId"], &optional)?;
+            let image = Image::from_json(named.json.clone()).map_err(refused)?;
+            (named, Record::Image(image))
+        }
+        Sort::Session => {
+            let named = ids::usable(json, "sessionId", &["imageId", "containerId"], &[])?;
+            let session = Session::from_json(named.json.clone()).map_err(refused)?;
+            (named, Record::Session(session))
+        }
+        _ => return definition(sort, &json),
     };
+    let table = match sort {
+        Sort::Container => &CONTAINERS,
+        Sort::Image => &IMAGES,
+        _ => &SESSIONS,
+    };
+    check_indexed(table, &record)?;
+    let Named { original, notes, .. } = named;
+    Ok(Parsed { record, original, notes })
 }
 
-record!(Container, CONTAINERS, "container");
-record!(Image, IMAGES, "image");
-record!(Session, SESSIONS, "session");
-
-/// All records of one sort that can be taken, each id once.
-pub(super) fn read<T: Record>(source: &dyn Source, notes: &mut Notes) -> Result<Vec<Placed<T>>> {
-    let mut taken: Vec<Placed<T>> = Vec::new();
-    let mut by_id: HashMap<String, usize> = HashMap::new();
-    for value in source.records(T::SORT)? {
-        let Some(placed) = parsed::<T>(value, notes) else { continue };
-        let id = placed.record.name().to_owned();
-        let Some(&other) = by_id.get(&id) else {
-            by_id.insert(id, taken.len());
-            taken.push(placed);
-            continue;
-        };
-        // The record under the key of its own id is the one that AgentX reads.
-        let at_home = source.place_of(T::SORT, &id).is_some_and(|place| place == placed.place);
-        let refused = if at_home { std::mem::replace(&mut taken[other], placed) } else { placed };
-        let kept = &taken[other];
-        let same = if kept.record.body() == refused.record.body() { "same" } else { "other" };
-        let reason =
-            format!("{} {id:?} stands at {}, too, with the {same} content", T::WHAT, kept.place);
-        notes.not_taken.push(Note::new(refused.place, reason));
-    }
-    note_collisions(source, &taken, notes);
-    Ok(taken)
+/// A prototype or provider. The field of its id has had several names.
+fn definition(sort: Sort, json: &Json) -> Result<Parsed, String> {
+    let fields: &[&str] = match sort {
+        Sort::Prototype => &["prototypeId", "id"],
+        _ => &["id", "providerId", "llmProviderId"],
+    };
+    let field = fields.iter().find(|field| json.raw_member(field).is_some());
+    let field = field.ok_or_else(|| format!("it has no {}", fields[0]))?;
+    let mut left = Vec::new();
+    let json = match sort {
+        Sort::Provider => secrets::without(json, "", &mut left),
+        _ => json.clone(),
+    };
+    let mut named = ids::usable(json, field, &[], &["containerId"])?;
+    let told =
+        left.into_iter().map(|place| (List::LeftBehind, format!("its {place} was not taken")));
+    named.notes.extend(told);
+    let id = ids::escaped(&named.original).unwrap_or_else(|| named.original.clone());
+    let record = Record::Definition(what(sort), id, named.json);
+    Ok(Parsed { record, original: named.original, notes: named.notes })
 }
 
-fn parsed<T: Record>(value: Value, notes: &mut Notes) -> Option<Placed<T>> {
-    let place = value.place;
-    let read = value.text.and_then(|text| text_to_json(&text, &place, notes)).and_then(|json| {
-        let record = T::read(json).map_err(|error| reason(&error))?;
-        check_limits::<T>(&record)?;
-        Ok(record)
-    });
-    match read {
-        Ok(record) => Some(Placed { place, record }),
-        Err(reason) => {
-            notes.not_taken.push(Note::new(place, reason));
-            None
-        }
-    }
-}
-
-/// The text as JSON; replaced surrogates are noted.
-pub(super) fn text_to_json(text: &str, place: &str, notes: &mut Notes) -> Result<Json, String> {
+/// The text as JSON, and what was replaced in it.
+pub(super) fn to_json(text: &str) -> Result<(Json, Option<String>), String> {
     let (json, replaced) =
         Json::parse_replacing_surrogates(text).map_err(|error| error.message().to_owned())?;
-    if replaced > 0 {
-        let what =
-            if replaced == 1 { "1 lone surrogate" } else { &format!("{replaced} lone surrogates") };
-        notes.altered.push(Note::new(place, format!("{what} replaced by U+FFFD")));
-    }
-    Ok(json)
+    let told = match replaced {
+        0 => None,
+        1 => Some("1 lone surrogate replaced by U+FFFD".to_owned()),
+        n => Some(format!("{n} lone surrogates replaced by U+FFFD")),
+    };
+    Ok((json, told))
 }
 
 /// What is wrong, and what would be right.
@@ -114,46 +155,17 @@ fn reason(error: &Error) -> String {
     }
 }
 
-/// A record beyond the store's limits would stop the whole import.
-fn check_limits<T: Record>(record: &T) -> Result<(), String> {
-    check_size(record.body())?;
-    let key = Key::new(T::TABLE, [record.name()]).map_err(|error| reason(&error))?;
+/// An indexed text beyond the store's limit would stop the whole import.
+fn check_indexed(table: &'static Table, record: &Record) -> Result<(), String> {
+    let key = Key::new(table, [record.id()]).map_err(|error| reason(&error))?;
     let put = Put::new(key, record.body().clone(), Save::Any);
     put.map(|_| ()).map_err(|error| reason(&error))
 }
 
-/// A body beyond the store's limit.
+/// So would a body beyond the limit.
 pub(super) fn check_size(json: &Json) -> Result<(), String> {
     if json.len() <= MAX_BODY {
         return Ok(());
     }
     Err(format!("it has {} bytes, more than {MAX_BODY}", json.len()))
-}
-
-/// Ids whose key is another's, too, as AgentX writes keys.
-fn note_collisions<T: Record>(source: &dyn Source, taken: &[Placed<T>], notes: &mut Notes) {
-    let mut by_place: HashMap<String, Vec<&Placed<T>>> = HashMap::new();
-    for placed in taken {
-        let id = placed.record.name();
-        let Some(home) = source.place_of(T::SORT, id) else { return };
-        if id.contains('?') {
-            let reason = format!(
-                "{} {id:?}: AgentX cuts ids at the first `?`, so others may have been overwritten \
-                 under this key, and their messages may stand among this one's",
-                T::WHAT
-            );
-            notes.collisions.push(Note::new(&placed.place, reason));
-        }
-        if home != placed.place {
-            let reason = format!("{} {id:?} belongs under the key {home:?}", T::WHAT);
-            notes.collisions.push(Note::new(&placed.place, reason));
-        }
-        by_place.entry(home).or_default().push(placed);
-    }
-    let mut shared: Vec<_> = by_place.into_iter().filter(|(_, group)| group.len() > 1).collect();
-    shared.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for (home, group) in shared {
-        let ids: Vec<&str> = group.iter().map(|placed| placed.record.name()).collect();
-        notes.collisions.push(Note::new(home, format!("the {}s {ids:?} share this key", T::WHAT)));
-    }
 }

@@ -1,140 +1,239 @@
 //! From a source into a store, all or none.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use agentkeep::schema::Turn;
+use agentkeep::{Error, Kind, Load, Met, Result, Store, Tally};
 
-use agentkeep::{Container, Error, Image, Kind, Load, Result, Session, Store};
-
-use super::records::{self, Placed};
-use super::source::Source;
-use super::{messages, source};
+use super::Opened;
+use super::bytes;
+use super::index::{self, Item};
+use super::lists::Messages;
+use super::records::{self, Record};
+use super::source::{SORTS, Sort, Source};
 use crate::import::progress::Progress;
-use crate::import::report::{Note, Notes, Origin, Report};
-use crate::output::text;
+use crate::import::report::{List, Origin, Outcome, Report};
+use crate::import::scratch::Scratch;
+use crate::import::stop::Stop;
+
+/// How to take a source in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wish {
+    /// Only say what would come in.
+    pub(crate) dry_run: bool,
+    /// What the store has with other content stays as it is; else it is a conflict.
+    pub(crate) keep: bool,
+}
 
 /// Takes everything in, or with `dry_run` says what would come in.
-pub(crate) async fn take(
-    store: &Store,
-    source: &dyn Source,
-    path: &Path,
-    dry_run: bool,
-) -> Result<Report> {
-    let mut notes = Notes { not_taken: source.others(), ..Notes::default() };
-    let containers = records::read::<Container>(source, &mut notes)?;
-    let images = records::read::<Image>(source, &mut notes)?;
-    let sessions = records::read::<Session>(source, &mut notes)?;
-    note_missing_parents(store, &containers, &images, &sessions, &mut notes).await?;
-
-    let mut load = if dry_run { store.load().dry_run() } else { store.load() };
-    for container in containers {
-        load.container(container.record).await?;
+pub(crate) async fn take(store: &Store, opened: Opened, wish: Wish) -> Result<Report> {
+    let Opened { source, scratch, path, stop } = opened;
+    let import = index::make(source.as_ref(), &scratch, &stop)?;
+    if !wish.dry_run && !store.unfinished_loads().await?.is_empty() {
+        // One that was given up long ago need not be in the way.
+        store.collect().await?;
     }
-    for image in images {
-        load.image(image.record).await?;
-    }
-    load_sessions(&mut load, source, sessions, &mut notes).await?;
-    let loaded = load.finish().await.map_err(too_much)?;
-    let origin = Origin { form: source.form(), path: path.display().to_string() };
-    Ok(Report::new(origin, dry_run, loaded, notes))
-}
-
-/// All of it comes in with one commit, and that has a limit.
-fn too_much(error: Error) -> Error {
-    if error.kind() != Kind::TooLarge {
-        return error;
-    }
-    let message = format!("the source is too large to come in at once: {}", error.message());
-    Error::new(Kind::TooLarge, message).advice("nothing was taken in").caused_by(error)
-}
-
-async fn load_sessions(
-    load: &mut Load,
-    source: &dyn Source,
-    sessions: Vec<Placed<Session>>,
-    notes: &mut Notes,
-) -> Result<()> {
-    let owners = owners(source, &sessions);
-    let mut progress = Progress::new(sessions.len() as u64, "sessions");
-    let mut claimed = HashSet::new();
-    for (i, session) in sessions.into_iter().enumerate() {
-        let place = source.place_of_messages(session.record.id());
-        claimed.insert(place.clone());
-        let found = if owners.get(&place) == Some(&i) { source.messages(&place)? } else { None };
-        let messages = found.map(|value| messages::read(value, notes)).unwrap_or_default();
-        load.session(session.record, messages).await?;
-        progress.step();
-    }
-    for place in source.all_messages().into_iter().filter(|place| !claimed.contains(place)) {
-        if let Some(value) = source.messages(&place)? {
-            notes.orphans.push(orphan(place, &value));
+    let mut load = store.load(&import).await?;
+    let resumed = load.is_resumed();
+    let mut pass = Pass::new(store, source.as_ref(), &scratch, &stop, &import);
+    pass.run(&mut load, "comparing").await?;
+    let (prototypes, providers) = (pass.prototypes, pass.providers);
+    let mut outcome = Outcome::DryRun;
+    let mut loaded = load.loaded().clone();
+    if !wish.dry_run {
+        refuse_differing(&scratch, wish.keep)?;
+        outcome = Outcome::NothingNew;
+        if load.begin(wish.keep).await? {
+            scratch.set_tells(false);
+            pass.writes = true;
+            if let Err(error) = pass.run(&mut load, "writing").await {
+                return Err(given_up(store, &import, error).await);
+            }
+            outcome = Outcome::Imported;
         }
+        loaded = load.finish().await?;
     }
-    Ok(())
+    let origin = Origin { form: source.form(), path };
+    let import_id = import.as_str().to_owned();
+    Ok(Report {
+        source: origin,
+        import_id,
+        outcome,
+        resumed,
+        loaded,
+        prototypes,
+        providers,
+        notes: scratch,
+    })
 }
 
-/// Whose each message list is. Where sessions share a list, it belongs to the one whose record
-/// stands where AgentX would look for it; else to the first.
-fn owners(source: &dyn Source, sessions: &[Placed<Session>]) -> HashMap<String, usize> {
-    let mut owners = HashMap::new();
-    for (i, session) in sessions.iter().enumerate() {
-        let id = session.record.id();
-        let home = source.place_of(source::Sort::Session, id);
-        let list = source.place_of_messages(id);
-        if home.is_some_and(|home| home == session.place) || !owners.contains_key(&list) {
-            owners.insert(list, i);
-        }
+/// What is there with other content is told before anything is changed.
+fn refuse_differing(scratch: &Scratch, keep: bool) -> Result<()> {
+    let differing = scratch.noted(List::Kept)?;
+    if keep || differing == 0 {
+        return Ok(());
     }
-    owners
-}
-
-fn orphan(place: String, value: &source::Value) -> Note {
-    let reason = match messages::count(value) {
-        Ok(count) => format!("{} of no session", text::counted(count as u64, "message")),
-        Err(reason) => reason,
+    let mut first = String::new();
+    scratch.notes(List::Kept, 1, |note| {
+        first = note.place;
+        Ok(())
+    })?;
+    let what = if differing == 1 {
+        format!("the store has {first} with other content")
+    } else {
+        format!("the store has {differing} things with other content, the first is {first}")
     };
-    Note::new(place, reason)
+    Err(Error::new(Kind::Conflict, what).retryable(false).advice(
+        "nothing was changed; see them all with --dry-run, import into another --namespace, or \
+         leave them as they are with --keep",
+    ))
 }
 
-async fn note_missing_parents(
-    store: &Store,
-    containers: &[Placed<Container>],
-    images: &[Placed<Image>],
-    sessions: &[Placed<Session>],
-    notes: &mut Notes,
-) -> Result<()> {
-    let mut known: HashSet<_> =
-        containers.iter().map(|placed| container(placed.record.id())).collect();
-    known.extend(images.iter().map(|placed| image(placed.record.id())));
-    let mut wanted = Vec::new();
-    for placed in images {
-        wanted.push((&placed.place, container(&placed.record.container_id())));
-    }
-    for placed in sessions {
-        wanted.push((&placed.place, image(&placed.record.image_id())));
-        wanted.push((&placed.place, container(&placed.record.container_id())));
-    }
-    for (place, parent) in wanted {
-        if known.contains(&parent) {
-            continue;
+/// A source that changed under the import cannot be gone on with: what came in of it goes again.
+async fn given_up(store: &Store, import: &Turn, error: Error) -> Error {
+    if error.kind() == Kind::Conflict && error.message().contains("source changed") {
+        let listed = store.unfinished_loads().await.unwrap_or_default();
+        if listed.iter().any(|listed| listed.import_id == import.as_str()) {
+            return store.undo_load(import).await.err().unwrap_or(error);
         }
-        let (what, id) = &parent;
-        let exists = match *what {
-            "container" => store.containers().exists(id).await?,
-            _ => store.images().exists(id).await?,
+    }
+    error
+}
+
+/// Gives everything that the source holds to a load, in an order that is always the same.
+struct Pass<'a> {
+    store: &'a Store,
+    source: &'a dyn Source,
+    scratch: &'a Scratch,
+    stop: &'a Stop,
+    import: &'a Turn,
+    writes: bool,
+    prototypes: Tally,
+    providers: Tally,
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        store: &'a Store,
+        source: &'a dyn Source,
+        scratch: &'a Scratch,
+        stop: &'a Stop,
+        import: &'a Turn,
+    ) -> Self {
+        let (prototypes, providers) = (Tally::default(), Tally::default());
+        Self { store, source, scratch, stop, import, writes: false, prototypes, providers }
+    }
+
+    async fn run(&mut self, load: &mut Load, what: &'static str) -> Result<()> {
+        let mut progress = Progress::new(index::size(self.scratch)?, what);
+        for sort in SORTS {
+            let mut after = -1;
+            while let Some(item) = index::record_after(self.scratch, sort, after)? {
+                self.check_stop(load)?;
+                after = item.no;
+                progress.advance(item.bytes.cast_unsigned());
+                self.record(load, sort, &item, &mut progress).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_stop(&self, load: &Load) -> Result<()> {
+        let (import, begun) = (self.import, self.writes && load.comes_in_many());
+        self.stop.check(|| {
+            if begun {
+                format!(
+                    "run the same command again to go on, or take back what has come in with \
+                     `agentkeep import --undo {import}`"
+                )
+            } else {
+                "nothing was changed".to_owned()
+            }
+        })
+    }
+
+    async fn record(
+        &mut self,
+        load: &mut Load,
+        sort: Sort,
+        item: &Item,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let (text, digest) = bytes::text(self.source, item)?;
+        let parsed = text.and_then(|text| records::read(sort, &text));
+        let parsed = parsed.ok().filter(|_| item.hash == Some(digest));
+        let parsed = parsed.ok_or_else(|| bytes::changed(&item.place))?;
+        if !self.writes {
+            self.note_missing_parents(&parsed.record, &item.place).await?;
+        }
+        let id = parsed.record.id().to_owned();
+        let met = match parsed.record {
+            Record::Container(container) => load.container(container).await?,
+            Record::Image(image) => load.image(image).await?,
+            Record::Definition(kind, id, body) => {
+                let met = load.definition(kind, &id, &body).await?;
+                let prototype = sort == Sort::Prototype;
+                if !self.writes {
+                    let tally = if prototype { &mut self.prototypes } else { &mut self.providers };
+                    index::count(tally, met);
+                }
+                met
+            }
+            Record::Session(session) => {
+                let met = load.session(session).await?;
+                self.messages(load, &id, &parsed.original, item, progress).await?;
+                met
+            }
         };
-        if exists {
-            known.insert(parent);
-        } else {
-            notes.missing_parents.push(Note::new(place, format!("there is no {what} {id:?}")));
-        }
+        self.note_differing(met, || format!("{} {id:?}", records::what(sort)))
     }
-    Ok(())
-}
 
-fn container(id: &str) -> (&'static str, String) {
-    ("container", id.to_owned())
-}
+    async fn messages(
+        &mut self,
+        load: &mut Load,
+        session: &str,
+        original: &str,
+        record: &Item,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let place = self.source.place_of_messages(original);
+        let Some(list) = index::list_of(self.scratch, &place, record.no)? else { return Ok(()) };
+        let reader = self.source.open(&list.place, list.at, list.bytes)?;
+        let reader = reader.map_err(|_| bytes::changed(&place))?;
+        let mut messages = Messages::new(reader, list);
+        let mut done = 0;
+        while let Some(some) = messages.some(self.scratch)? {
+            self.check_stop(load)?;
+            let ids: Vec<Option<String>> =
+                some.iter().map(|message| message.id().map(str::to_owned)).collect();
+            for (met, id) in load.messages(some).await?.into_iter().zip(ids) {
+                let id = id.unwrap_or_default();
+                self.note_differing(met, || format!("message {id:?} of session {session:?}"))?;
+            }
+            progress.advance(messages.position() - done);
+            done = messages.position();
+        }
+        Ok(())
+    }
 
-fn image(id: &str) -> (&'static str, String) {
-    ("image", id.to_owned())
+    fn note_differing(&self, met: Met, place: impl FnOnce() -> String) -> Result<()> {
+        if met != Met::Other {
+            return Ok(());
+        }
+        let reason = "the store has it with other content and keeps that";
+        self.scratch.note(List::Kept, place(), reason)
+    }
+
+    async fn note_missing_parents(&self, record: &Record, place: &str) -> Result<()> {
+        for (sort, id) in record.parents() {
+            let there = index::has(self.scratch, sort, &id)?
+                || match sort {
+                    Sort::Container => self.store.containers().exists(&id).await?,
+                    _ => self.store.images().exists(&id).await?,
+                };
+            if !there {
+                let reason = format!("there is no {} {id:?}", records::what(sort));
+                self.scratch.note(List::MissingParents, place, reason)?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -77,19 +77,18 @@ async fn segments(
 }
 
 async fn due(space: &Space, report: &mut CheckReport) -> Result<()> {
-    for root in Pending::load(space).await?.roots.clone() {
+    let pending = Pending::load(space).await?;
+    for import in &pending.imports {
+        report.due(format!("{:?} import {:?}", space.namespace(), import.id), import.stage.due());
+    }
+    for root in &pending.roots {
         let what =
             if root.erase { "its erasure is not finished" } else { "its deletion is not finished" };
         report.due(format!("{:?} {root}", space.namespace()), what);
     }
     for note in space.find_all(Find::by(&GARBAGE, "key")?).await? {
-        let staged = note.body.raw_member("staged") == Some("true");
-        let what = if staged {
-            "an import staged it and has not finished"
-        } else {
-            "it may hold deleted messages"
-        };
-        report.due(format!("{:?} stream {}", space.namespace(), note.key.first()), what);
+        let place = format!("{:?} stream {}", space.namespace(), note.key.first());
+        report.due(place, "it may hold deleted messages");
     }
     Ok(())
 }

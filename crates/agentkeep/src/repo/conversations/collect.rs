@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::delete::take_session;
 use super::pending::{Pending, Root, RootKind};
-use super::sweep;
+use super::{imports, sweep};
 use crate::driver::{Batch, Expect, Find, Operation, Record};
 use crate::error::{Kind, Result};
 use crate::model::document;
@@ -41,11 +41,18 @@ pub struct Collected {
 pub(crate) async fn collect(space: &Space) -> Result<Collected> {
     let mut collected = Collected::default();
     roots(space, &mut collected).await?;
-    for note in space.find_all(Find::by(&GARBAGE, "key")?).await? {
-        sweep::sweep(space, &note, &mut collected).await?;
-    }
+    imports::abandoned(space, &mut collected).await?;
+    garbage(space, &mut collected).await?;
     old_blobs(space, &mut collected).await?;
     Ok(collected)
+}
+
+/// Sweeps the streams that may have entries which no lineage refers to.
+pub(super) async fn garbage(space: &Space, collected: &mut Collected) -> Result<()> {
+    for note in space.find_all(Find::by(&GARBAGE, "key")?).await? {
+        sweep::sweep(space, &note, collected).await?;
+    }
+    Ok(())
 }
 
 /// Finishes the deletions under way, up to the garbage that they leave.
@@ -124,7 +131,7 @@ async fn take_sessions(
 }
 
 /// True when it went through; false when another collector was faster.
-fn ignore_conflict(result: Result<()>) -> Result<bool> {
+pub(super) fn ignore_conflict(result: Result<()>) -> Result<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == Kind::Conflict => Ok(false),
@@ -134,10 +141,10 @@ fn ignore_conflict(result: Result<()>) -> Result<bool> {
 
 /// Takes away a session that belongs to a root, as it was found.
 #[derive(Debug)]
-struct TakeSession {
-    key: Key,
-    version: u64,
-    erase: bool,
+pub(super) struct TakeSession {
+    pub(super) key: Key,
+    pub(super) version: u64,
+    pub(super) erase: bool,
 }
 
 #[async_trait]

@@ -64,7 +64,7 @@ impl Intent for EditIntent {
 /// The session must not be one that a deletion under way has taken.
 pub(super) async fn expect_visible(plan: &mut Plan<'_>, session: &str) -> Result<()> {
     let pending = plan.pending().await?;
-    if pending.roots.is_empty() {
+    if pending.is_clear() {
         return Ok(());
     }
     let record = plan.get(&Session::key(session)?).await?;

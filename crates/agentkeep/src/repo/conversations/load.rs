@@ -1,44 +1,65 @@
-//! Taking in a whole data set: messages are staged in streams that nothing refers to, then one
-//! commit switches all of it on.
+//! Taking in a whole data set, all or none, however large it is.
 //!
-//! An interrupted load leaves nothing but staged streams, which are collected after a day. What
-//! is there already with the same content is left alone, so that a load can be repeated.
+//! The caller gives everything twice, in the same order. The first time it is only compared with
+//! what is there; then [`begin`](Load::begin) says what will be done, and the second time it is
+//! written: in one commit if that holds it, else in many (see `imports`). What is there already
+//! with the same content is left alone, so a load can be repeated, also after a kill.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde::Serialize;
 
 use super::add::AddIntent;
+use super::definitions;
+use super::imports::{self, Run, Stage};
 use super::lineage::{Lineage, Segment};
-use super::lists::{self, Kept};
-use super::messages::Messages;
+use super::lists::Kept;
 use super::parents::Parents;
+use super::pending::Pending;
 use super::save::{Savable, SaveIntent, SaveOptions};
-use super::sweep;
-use crate::driver::{Append, Batch, Expect, Known, NewEntry, Operation, Save};
+use super::view::View;
+use crate::driver::{Expect, Operation, Put, Record, Save};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Container, Image, Message, Session};
+use crate::json::Json;
+use crate::model::{Container, Image, Message, Session, StoredMessage};
 use crate::repo::plan::{Guard, Intent, Plan};
 use crate::repo::space::Space;
 use crate::repo::unit::Unit;
-use crate::schema::{GARBAGE, Key, MESSAGES, Stream};
+use crate::schema::{Key, Stream, Turn};
 
-/// Messages staged in one commit.
-const STEP: usize = 2_000;
-/// Bytes staged in one commit.
-const STEP_BYTES: usize = 16 << 20;
+/// Most operations of a load that comes in with one commit, and of each commit of a larger one.
+const STEP: usize = 4_000;
+/// Most bytes of such a commit.
+const STEP_BYTES: usize = 8 << 20;
+/// Messages read at once from a session that is there already.
+const LOOK: u64 = 2_000;
+/// How often a long load says that it has not been given up.
+const RENEW: Duration = Duration::from_hours(1);
 
-/// Takes in a data set, all or none. Parents may be missing.
+/// Takes in a data set. Parents may be missing.
 #[derive(Debug)]
 pub struct Load {
     space: Space,
+    run: Run,
     unit: Unit,
-    dry: bool,
+    mode: Mode,
+    /// True when there is nothing in the namespace to compare with.
+    blank: bool,
+    /// How far an earlier run of the same import has come.
+    resumed: Option<Stage>,
+    /// At what stage the import was listed, and when.
+    listed: Option<(Stage, Instant)>,
     loaded: Loaded,
+    /// What the unit holds; while looking, what is new at all.
+    operations: usize,
+    bytes: usize,
+    session: Option<Current>,
 }
 
-/// What a load did, or would do.
+/// What a load does, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Loaded {
     /// Containers.
@@ -49,12 +70,12 @@ pub struct Loaded {
     pub sessions: Tally,
     /// Messages.
     pub messages: Tally,
-    /// What was there with other content and stayed as it was.
-    pub kept: Vec<String>,
+    /// Definitions that are no images.
+    pub definitions: Tally,
 }
 
 /// How many of one kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Taken in.
     pub new: u64,
@@ -64,15 +85,67 @@ pub struct Tally {
     pub differing: u64,
 }
 
-enum Met {
+/// What the store has of something that is to come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// Nothing.
     New,
+    /// The same.
+    Same,
+    /// Something else.
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Look,
+    /// Everything is there.
+    Nothing,
+    One,
+    Many,
+}
+
+/// What an earlier, interrupted run of the same import has written is new and there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Missing,
+    Mine,
     Same,
     Other,
 }
 
+/// The session whose messages are being given.
+#[derive(Debug)]
+struct Current {
+    id: String,
+    /// What it holds already, if it was there.
+    known: Option<Known>,
+    /// True when it was there before the import.
+    grows: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    lineage: Arc<Lineage>,
+    /// Messages without an id, by the hash of their text: how many there are of each.
+    nameless: HashMap<[u8; 16], (u32, bool)>,
+    /// The place with which the next message is compared first.
+    at: u64,
+}
+
+impl From<Found> for Met {
+    fn from(found: Found) -> Self {
+        match found {
+            Found::Missing | Found::Mine => Self::New,
+            Found::Same => Self::Same,
+            Found::Other => Self::Other,
+        }
+    }
+}
+
 impl Tally {
-    fn count(&mut self, met: &Met) {
-        match met {
+    fn count(&mut self, found: Found) {
+        match Met::from(found) {
             Met::New => self.new += 1,
             Met::Same => self.unchanged += 1,
             Met::Other => self.differing += 1,
@@ -81,184 +154,375 @@ impl Tally {
 }
 
 impl Load {
-    pub(crate) fn new(space: Space) -> Self {
-        let unit = Unit::new(space.clone());
-        Self { space, unit, dry: false, loaded: Loaded::default() }
+    pub(crate) async fn new(space: Space, import: &Turn) -> Result<Self> {
+        let pending = Pending::load(&space).await?;
+        pending.as_seen_by(import.as_str()).refuse_locked()?;
+        let resumed = pending.import(import.as_str()).map(|own| own.stage);
+        if resumed == Some(Stage::Undoing) {
+            let message = format!("the import {import} is being undone");
+            return Err(Error::new(Kind::Conflict, message).advice("undo it again, then import"));
+        }
+        let resumed = resumed.filter(|stage| *stage != Stage::Opening);
+        let blank = resumed.is_none() && imports::is_empty(&space).await?;
+        let run = Run::new(import);
+        let unit = Unit::new(space.clone()).turn(import).run_of(&run);
+        Ok(Self {
+            space,
+            run,
+            unit,
+            mode: Mode::Look,
+            blank,
+            resumed,
+            listed: None,
+            loaded: Loaded::default(),
+            operations: 0,
+            bytes: 0,
+            session: None,
+        })
     }
 
-    /// Writes nothing, only reports.
-    #[must_use]
-    pub fn dry_run(mut self) -> Self {
-        self.dry = true;
-        self
+    /// What there is to do, as far as everything has been given once.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// True when an interrupted run of the same import is taken up.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed.is_some()
+    }
+
+    /// True once it is being written in more than one commit.
+    pub fn comes_in_many(&self) -> bool {
+        self.mode == Mode::Many
     }
 
     /// Takes in a container.
     ///
     /// # Errors
     /// What the driver says.
-    pub async fn container(&mut self, container: Container) -> Result<()> {
-        let met = self.record(container).await?;
-        self.loaded.containers.count(&met);
-        Ok(())
+    pub async fn container(&mut self, container: Container) -> Result<Met> {
+        let found = self.record(container).await?;
+        self.tally(|loaded| &mut loaded.containers, found);
+        Ok(found.into())
     }
 
     /// Takes in an image.
     ///
     /// # Errors
     /// What the driver says.
-    pub async fn image(&mut self, image: Image) -> Result<()> {
-        let met = self.record(image).await?;
-        self.loaded.images.count(&met);
-        Ok(())
+    pub async fn image(&mut self, image: Image) -> Result<Met> {
+        let found = self.record(image).await?;
+        self.tally(|loaded| &mut loaded.images, found);
+        Ok(found.into())
     }
 
-    /// Takes in a session with its messages. Into a session that is there already, messages that
-    /// it does not have are added.
+    /// Takes in a definition that is no image.
     ///
     /// # Errors
-    /// `InvalidInput` when two messages have one id; what the driver says.
-    pub async fn session(&mut self, session: Session, messages: Vec<Message>) -> Result<()> {
-        refuse_repeated_ids(&session, &messages)?;
+    /// `InvalidId`; what the driver says.
+    pub async fn definition(&mut self, kind: &str, id: &str, body: &Json) -> Result<Met> {
+        let key = definitions::key(kind, id)?;
+        let found = self.compare(&key, body).await?;
+        if found == Found::Missing {
+            self.weigh(1, body.len());
+            if self.writes() {
+                self.unit.push(PutDefinition { put: definitions::put(kind, id, body)? });
+                self.step().await?;
+            }
+        }
+        self.tally(|loaded| &mut loaded.definitions, found);
+        Ok(found.into())
+    }
+
+    /// Takes in a session; its messages follow. Into a session that is there already, messages
+    /// that it does not have are added.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn session(&mut self, session: Session) -> Result<Met> {
+        let key = Session::key(session.id())?;
+        let found = self.compare(&key, session.json()).await?;
+        self.tally(|loaded| &mut loaded.sessions, found);
         let id = session.id().to_owned();
-        if lists::get::<Session>(&self.space, &id).await?.is_some() {
-            let met = self.record(session).await?;
-            self.loaded.sessions.count(&met);
-            return self.grow(id, messages).await;
-        }
-        self.loaded.sessions.new += 1;
-        self.loaded.messages.new += messages.len() as u64;
-        if !self.dry {
-            let stream = self.stage(messages).await?;
-            self.unit.push(SwitchOn { session, stream });
-        }
-        Ok(())
+        let known = if found == Found::Missing {
+            self.weigh(2, session.json().len());
+            if self.writes() {
+                self.unit.push(Create { session, stream: Stream::unique("messages") });
+                self.step().await?;
+            }
+            None
+        } else {
+            self.known(&id).await?
+        };
+        let grows = matches!(found, Found::Same | Found::Other);
+        self.session = Some(Current { id, known, grows });
+        Ok(found.into())
     }
 
-    /// Switches everything on in one commit.
+    /// Takes in more messages of the session that was given last; answers what the session has of
+    /// each. Ids may not repeat within a session.
     ///
     /// # Errors
-    /// `TooLarge` for more than 10,000 records; `Conflict` when somebody else made one of them
-    /// meanwhile: nothing has been taken in then.
-    pub async fn finish(self) -> Result<Loaded> {
-        if !self.dry {
-            self.unit.commit().await?;
+    /// What the driver says.
+    pub async fn messages(&mut self, messages: Vec<Message>) -> Result<Vec<Met>> {
+        let Some(mut current) = self.session.take() else {
+            let error = Error::new(Kind::InvalidInput, "messages of no session");
+            return Err(error.advice("give their session first"));
+        };
+        let found = self.compare_messages(&mut current, &messages).await?;
+        let mut new = Vec::new();
+        for (message, found) in messages.into_iter().zip(&found) {
+            self.tally(|loaded| &mut loaded.messages, *found);
+            if *found == Found::Missing {
+                self.weigh(1, message.json().len());
+                new.push(message);
+            }
+        }
+        if !new.is_empty() && current.grows {
+            self.weigh(2, 0);
+        }
+        if !new.is_empty() && self.writes() {
+            if current.grows {
+                self.unit.push(NoteGrowth {
+                    import: self.run.import.clone(),
+                    session: current.id.clone(),
+                });
+            }
+            self.unit.push(AddIntent { session: current.id.clone(), messages: new });
+            self.step().await?;
+        }
+        self.session = Some(current);
+        Ok(found.into_iter().map(Met::from).collect())
+    }
+
+    /// Ends the look: from now on everything is given again and written. False when there is
+    /// nothing to write. With `keep`, what is there with other content stays as it is.
+    ///
+    /// # Errors
+    /// `Conflict` when something is there with other content, unless it is to be kept: nothing
+    /// has been changed then.
+    pub async fn begin(&mut self, keep: bool) -> Result<bool> {
+        let Loaded { containers, images, sessions, messages, definitions } = &self.loaded;
+        let tallies = [containers, images, sessions, messages, definitions];
+        let sum = |count: fn(&Tally) -> u64| tallies.map(count).iter().sum::<u64>();
+        let differing = sum(|tally| tally.differing);
+        if differing > 0 && !keep {
+            let message = format!("the store has {differing} of them with other content");
+            return Err(Error::new(Kind::Conflict, message).retryable(false).advice(
+                "nothing was changed; load into another namespace, or keep what is there",
+            ));
+        }
+        let fits = self.operations <= STEP && self.bytes <= STEP_BYTES;
+        self.mode = match self.resumed {
+            Some(stage) => {
+                imports::set_stage(&self.space, &self.run, Some(stage)).await?;
+                self.listed = Some((stage, Instant::now()));
+                Mode::Many
+            }
+            None if sum(|tally| tally.new) == 0 => Mode::Nothing,
+            None if fits => Mode::One,
+            None => {
+                let stage = imports::open(&self.space, &self.run).await?;
+                self.listed = Some((stage, Instant::now()));
+                self.blank = stage == Stage::Staged;
+                Mode::Many
+            }
+        };
+        (self.operations, self.bytes, self.session) = (0, 0, None);
+        Ok(self.mode != Mode::Nothing)
+    }
+
+    /// Ends the load: all of it is there from now on.
+    ///
+    /// # Errors
+    /// `Conflict` when somebody else made something of it meanwhile. A load that comes in with
+    /// one commit, or is staged, has changed nothing then; it can be begun again.
+    pub async fn finish(mut self) -> Result<Loaded> {
+        self.flush().await?;
+        if self.mode == Mode::Many {
+            imports::set_stage(&self.space, &self.run, None).await?;
         }
         Ok(self.loaded)
     }
 
-    async fn record<T: Savable + PartialEq>(&mut self, value: T) -> Result<Met> {
-        let met = match lists::get::<T>(&self.space, value.id()).await? {
-            None => Met::New,
-            Some((old, _)) if old == value => Met::Same,
-            Some(_) => Met::Other,
-        };
-        if matches!(met, Met::Other) {
-            self.loaded.kept.push(format!("{} {:?}", T::WHAT, value.id()));
-        }
-        if matches!(met, Met::New) && !self.dry {
-            let options = SaveOptions { save: Save::Create, parents: Parents::MayBeMissing };
-            self.unit.push(SaveIntent { value, options });
-        }
-        Ok(met)
+    fn writes(&self) -> bool {
+        matches!(self.mode, Mode::One | Mode::Many)
     }
 
-    /// Adds to a session what it does not have.
-    async fn grow(&mut self, session: String, messages: Vec<Message>) -> Result<()> {
-        let old = Messages::new(&self.space, &session).all().await?;
-        let mut by_id = HashMap::new();
-        let mut nameless: HashMap<&str, usize> = HashMap::new();
-        for stored in &old {
-            match stored.message.id() {
-                Some(id) => drop(by_id.insert(id, stored.message.json())),
-                None => *nameless.entry(stored.message.json().as_str()).or_default() += 1,
-            }
+    fn tally(&mut self, kind: impl Fn(&mut Loaded) -> &mut Tally, found: Found) {
+        if self.mode == Mode::Look {
+            kind(&mut self.loaded).count(found);
         }
-        let mut new = Vec::new();
-        for message in messages {
-            let met = match message.id() {
-                Some(id) => match by_id.get(id) {
-                    None => Met::New,
-                    Some(old) if *old == message.json() => Met::Same,
-                    Some(_) => Met::Other,
-                },
-                None => match nameless.get_mut(message.json().as_str()) {
-                    Some(left) if *left > 0 => {
-                        *left -= 1;
-                        Met::Same
-                    }
-                    _ => Met::New,
-                },
-            };
-            self.loaded.messages.count(&met);
-            match met {
-                Met::New => new.push(message),
-                Met::Same => {}
-                Met::Other => {
-                    let id = message.id().unwrap_or_default();
-                    self.loaded.kept.push(format!("message {id:?} of session {session:?}"));
-                }
-            }
+    }
+
+    fn weigh(&mut self, operations: usize, bytes: usize) {
+        self.operations = self.operations.saturating_add(operations);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Commits what has gathered, if that is enough.
+    async fn step(&mut self) -> Result<()> {
+        let full = self.operations >= STEP || self.bytes >= STEP_BYTES;
+        if self.mode == Mode::Many && full { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if !self.unit.is_empty() {
+            let next = Unit::new(self.space.clone()).turn(&self.run.import).run_of(&self.run);
+            std::mem::replace(&mut self.unit, next).commit().await?;
+            (self.operations, self.bytes) = (0, 0);
         }
-        if !new.is_empty() && !self.dry {
-            self.unit.push(AddIntent { session, messages: new });
+        if let Some((stage, since)) = self.listed
+            && since.elapsed() > RENEW
+        {
+            imports::set_stage(&self.space, &self.run, Some(stage)).await?;
+            self.listed = Some((stage, Instant::now()));
         }
         Ok(())
     }
 
-    /// Writes messages to a stream that is garbage until it is switched on.
-    async fn stage(&self, messages: Vec<Message>) -> Result<Stream> {
-        let stream = Stream::unique("messages");
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        let mut first = true;
-        for message in messages {
-            bytes += message.json().len();
-            let (body, refs) = (message.json().clone(), message.refs().to_vec());
-            entries.push(NewEntry { id: message.entry_id().cloned(), body, refs });
-            if entries.len() == STEP || bytes >= STEP_BYTES {
-                self.stage_some(&stream, std::mem::take(&mut entries), first).await?;
-                (bytes, first) = (0, false);
+    fn found(&self, record: Option<&Record>, body: &Json) -> Found {
+        match record {
+            None => Found::Missing,
+            Some(record) if record.body != *body => Found::Other,
+            Some(record) if self.is_mine(record.turn.as_ref().map(Turn::as_str)) => Found::Mine,
+            Some(_) => Found::Same,
+        }
+    }
+
+    fn is_mine(&self, turn: Option<&str>) -> bool {
+        self.resumed.is_some() && turn == Some(self.run.import.as_str())
+    }
+
+    async fn compare(&self, key: &Key, body: &Json) -> Result<Found> {
+        if self.blank {
+            return Ok(Found::Missing);
+        }
+        Ok(self.found(self.space.get(key).await?.as_ref(), body))
+    }
+
+    async fn record<T: Savable>(&mut self, value: T) -> Result<Found> {
+        let found = self.compare(&T::key(value.id())?, value.json()).await?;
+        if found == Found::Missing {
+            self.weigh(1, value.json().len());
+            if self.writes() {
+                let options = SaveOptions { save: Save::Create, parents: Parents::MayBeMissing };
+                self.unit.push(SaveIntent { value, options });
+                self.step().await?;
             }
         }
-        if first || !entries.is_empty() {
-            self.stage_some(&stream, entries, first).await?;
-        }
-        Ok(stream)
+        Ok(found)
     }
 
-    async fn stage_some(&self, stream: &Stream, entries: Vec<NewEntry>, first: bool) -> Result<()> {
-        let mut batch = Batch::new(self.space.namespace().clone());
-        if first {
-            batch.push(Operation::Put(sweep::staged(stream)?));
+    /// What a session holds that is there already.
+    async fn known(&self, id: &str) -> Result<Option<Known>> {
+        let Some((lineage, _)) = Lineage::load(&self.space, id).await? else { return Ok(None) };
+        let view = View::of(&self.space, id, (*lineage).clone());
+        let (mut nameless, mut at) = (HashMap::new(), 0);
+        loop {
+            let gone = || Error::new(Kind::Conflict, "messages were taken away meanwhile");
+            let some = view.range(at, at + LOOK).await?.ok_or_else(gone)?;
+            for stored in some.iter().filter(|stored| stored.message.id().is_none()) {
+                let mine = self.is_mine(stored.turn.as_deref());
+                let place = nameless.entry(digest(&stored.message)).or_insert((0, mine));
+                place.0 += 1;
+            }
+            if (some.len() as u64) < LOOK {
+                return Ok(Some(Known { lineage, nameless, at: 0 }));
+            }
+            at += LOOK;
         }
-        if !entries.is_empty() {
-            let (log, stream, known) = (&MESSAGES, stream.clone(), Known::Refuse);
-            batch.push(Operation::Append(Append { log, stream, entries, known, start: None }));
+    }
+
+    async fn compare_messages(
+        &self,
+        current: &mut Current,
+        messages: &[Message],
+    ) -> Result<Vec<Found>> {
+        let Some(known) = &mut current.known else {
+            return Ok(vec![Found::Missing; messages.len()]);
+        };
+        let view = View::of(&self.space, &current.id, (*known.lineage).clone());
+        let mut found = self.in_step(&view, known, messages).await?;
+        let is_sought = |(message, found): &(&Message, &Option<Found>)| {
+            found.is_none() && message.id().is_some()
+        };
+        let sought = messages.iter().zip(&found).filter(is_sought);
+        let ids: Vec<_> = sought.filter_map(|(message, _)| message.entry_id()).cloned().collect();
+        let stored = if ids.is_empty() { Vec::new() } else { view.by_ids(&ids).await? };
+        // Where the rest may go on in step.
+        if let Some(last) = stored.iter().map(|stored| stored.index).max() {
+            known.at = known.at.max(last + 1);
         }
-        self.space.commit(batch).await.map(|_| ())
+        let by_id: HashMap<_, _> =
+            stored.iter().filter_map(|stored| Some((stored.message.id()?, stored))).collect();
+        for (message, found) in messages.iter().zip(&mut found).filter(|(_, found)| found.is_none())
+        {
+            *found = Some(match message.id() {
+                Some(id) => by_id.get(id).map_or(Found::Missing, |old| {
+                    if old.message.json() == message.json() { self.same(old) } else { Found::Other }
+                }),
+                None => match known.nameless.get_mut(&digest(message)) {
+                    Some((left, mine)) if *left > 0 => {
+                        *left -= 1;
+                        if *mine { Found::Mine } else { Found::Same }
+                    }
+                    _ => Found::Missing,
+                },
+            });
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Compares with the messages at the same places, which are read one after the other: what
+    /// has come in before mostly stands there. `None` for those that differ.
+    async fn in_step(
+        &self,
+        view: &View<'_>,
+        known: &mut Known,
+        messages: &[Message],
+    ) -> Result<Vec<Option<Found>>> {
+        let mut found = vec![None; messages.len()];
+        let there = view.range(known.at, known.at + messages.len() as u64).await?;
+        for ((message, stored), found) in
+            messages.iter().zip(there.unwrap_or_default()).zip(&mut found)
+        {
+            let same = stored.message.entry_id() == message.entry_id()
+                && stored.message.json() == message.json();
+            if !same {
+                continue;
+            }
+            if message.id().is_none()
+                && let Some((left, _)) = known.nameless.get_mut(&digest(message))
+            {
+                *left = left.saturating_sub(1);
+            }
+            *found = Some(self.same(&stored));
+            known.at = stored.index + 1;
+        }
+        Ok(found)
+    }
+
+    fn same(&self, stored: &StoredMessage) -> Found {
+        if self.is_mine(stored.turn.as_deref()) { Found::Mine } else { Found::Same }
     }
 }
 
-fn refuse_repeated_ids(session: &Session, messages: &[Message]) -> Result<()> {
-    let mut seen = std::collections::HashSet::new();
-    match messages.iter().filter_map(Message::id).find(|id| !seen.insert(*id)) {
-        None => Ok(()),
-        Some(id) => Err(Error::new(Kind::InvalidInput, format!("two messages have the id {id:?}"))
-            .at(format!("session {:?}", session.id()))
-            .advice("give each its own id, or load the second without an entry id")),
-    }
+fn digest(message: &Message) -> [u8; 16] {
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&blake3::hash(message.json().as_str().as_bytes()).as_bytes()[..16]);
+    digest
 }
 
-/// Makes a session whose messages have been staged.
+/// Makes a session with a stream of its own.
 #[derive(Debug)]
-struct SwitchOn {
+struct Create {
     session: Session,
     stream: Stream,
 }
 
 #[async_trait]
-impl Intent for SwitchOn {
+impl Intent for Create {
     async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
         plan.settled().await?;
         let id = self.session.id();
@@ -269,14 +533,40 @@ impl Intent for SwitchOn {
         plan.expect(Expect::Absent(key.clone()), Guard::Answer(meanwhile));
         plan.put(key, self.session.json().clone(), Save::Any)?;
         let segment = Segment { stream: self.stream.clone(), from: 1, to: None };
-        let lineage = Lineage { segments: vec![segment], ..Lineage::default() };
-        plan.create_lineage(id, lineage);
-        let note = Key::new(&GARBAGE, [self.stream.as_str()])?;
-        let collected = Error::new(Kind::Conflict, "the staged messages have been collected")
-            .at(format!("session {id:?}"))
-            .advice("load again");
-        plan.expect(Expect::Exists(note.clone()), Guard::Answer(collected));
-        plan.push(Operation::Delete(note));
+        plan.create_lineage(id, Lineage { segments: vec![segment], ..Lineage::default() });
         Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct PutDefinition {
+    put: Put,
+}
+
+#[async_trait]
+impl Intent for PutDefinition {
+    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
+        plan.settled().await?;
+        plan.push(Operation::Put(self.put.clone()));
+        Ok(())
+    }
+}
+
+/// Notes that the import adds to a session which was there before: undoing takes its messages
+/// out of that session.
+#[derive(Debug)]
+struct NoteGrowth {
+    import: Turn,
+    session: String,
+}
+
+#[async_trait]
+impl Intent for NoteGrowth {
+    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
+        let key = definitions::key(self.import.as_str(), &self.session)?;
+        if plan.writes(&key) {
+            return Ok(());
+        }
+        plan.put(key, Json::assembled("{}".to_owned()), Save::Any)
     }
 }

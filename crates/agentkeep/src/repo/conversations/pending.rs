@@ -1,10 +1,12 @@
 //! Deletions that have taken effect and are still being collected.
 //!
 //! One record for each namespace lists the roots. Whatever belongs to a root is gone for readers
-//! from the commit that lists it; writers make their commits depend on the record's version.
+//! from the commit that lists it; writers make their commits depend on the record's version. The
+//! same record lists the imports that have begun and not ended.
 
 use std::sync::Arc;
 
+use super::imports::Import;
 use crate::driver::Record;
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
@@ -33,6 +35,7 @@ pub(crate) struct Root {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pending {
     pub(crate) roots: Vec<Root>,
+    pub(crate) imports: Vec<Import>,
     version: u64,
 }
 
@@ -73,14 +76,44 @@ impl Pending {
     /// From memory if it was empty then: the commit must check the version.
     pub(crate) async fn cached(space: &Space) -> Result<Arc<Self>> {
         match space.remembered::<Self>(&Self::key()?) {
-            Some((pending, _)) if pending.roots.is_empty() => Ok(pending),
+            Some((pending, _)) if pending.is_clear() => Ok(pending),
             _ => Self::load(space).await,
         }
     }
 
     /// The same list in a record of another version.
     pub(crate) fn at_version(&self, version: u64) -> Self {
-        Self { roots: self.roots.clone(), version }
+        Self { version, ..self.clone() }
+    }
+
+    /// True when nothing is under way.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.roots.is_empty() && self.imports.is_empty()
+    }
+
+    /// True when all of the namespace belongs to an import that is not switched on yet.
+    pub(crate) fn hides_all(&self) -> bool {
+        self.imports.iter().any(|import| import.stage.hides())
+    }
+
+    /// The import of this id, if it is under way.
+    pub(crate) fn import(&self, id: &str) -> Option<&Import> {
+        self.imports.iter().find(|import| import.id == id)
+    }
+
+    /// Refuses while an import is staged.
+    pub(crate) fn refuse_locked(&self) -> Result<()> {
+        match self.imports.iter().find(|import| import.stage.locks()) {
+            Some(import) => Err(import.in_the_way()),
+            None => Ok(()),
+        }
+    }
+
+    /// The list as the import `own` sees it: what it has staged is there for it.
+    pub(crate) fn as_seen_by(&self, own: &str) -> Self {
+        let mut seen = self.clone();
+        seen.imports.retain(|import| import.id != own);
+        seen
     }
 
     pub(crate) fn of_record(record: Option<&Record>) -> Result<Self> {
@@ -99,6 +132,10 @@ impl Pending {
         let roots: Vec<Json> = self.roots.iter().map(root).collect();
         let mut editor = ObjectEditor::default();
         editor.set("roots", &Json::array(&roots));
+        if !self.imports.is_empty() {
+            let imports: Vec<Json> = self.imports.iter().map(Import::to_json).collect();
+            editor.set("imports", &Json::array(&imports));
+        }
         editor.finish()
     }
 
@@ -116,9 +153,13 @@ impl Pending {
         let roots = json
             .member("roots")
             .and_then(|roots| roots.elements().map(parse).collect::<Option<Vec<Root>>>());
-        let roots = roots
-            .ok_or_else(|| Error::new(Kind::Corrupt, "the list of pending deletions is damaged"))?;
-        Ok(Self { roots, version })
+        let imports = json.member("imports").map_or(Some(Vec::new()), |imports| {
+            imports.elements().map(|import| Import::from_json(&import)).collect()
+        });
+        match (roots, imports) {
+            (Some(roots), Some(imports)) => Ok(Self { roots, imports, version }),
+            _ => Err(Error::new(Kind::Corrupt, "the list of pending deletions is damaged")),
+        }
     }
 
     fn lists(&self, kind: RootKind, id: &str) -> bool {
@@ -127,16 +168,17 @@ impl Pending {
 
     /// True when the image is gone for readers.
     pub(crate) fn hides_image(&self, image: &Image) -> bool {
-        !self.roots.is_empty()
-            && (self.lists(RootKind::Image, image.id())
-                || self.lists(RootKind::Container, &image.container_id())
-                || image.tags().iter().any(|tag| self.lists(RootKind::Tag, tag)))
+        self.hides_all()
+            || !self.roots.is_empty()
+                && (self.lists(RootKind::Image, image.id())
+                    || self.lists(RootKind::Container, &image.container_id())
+                    || image.tags().iter().any(|tag| self.lists(RootKind::Tag, tag)))
     }
 
     /// True when the session is gone for readers: itself, or its image.
     pub(crate) async fn hides_session(&self, space: &Space, session: &Session) -> Result<bool> {
-        if self.roots.is_empty() {
-            return Ok(false);
+        if self.hides_all() || self.roots.is_empty() {
+            return Ok(self.hides_all());
         }
         let image_id = session.image_id();
         if self.lists(RootKind::Image, &image_id)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::collect::{Collected, drop_blob};
 use super::lineage::Lineage;
 use crate::driver::{
-    Batch, Entry, Expect, Find, Hash, Head, Operation, Put, Read, Record, Save, Stretch, Which,
+    Batch, Entry, Expect, Find, Hash, Head, Operation, Read, Record, Save, Stretch, Which,
 };
 use crate::error::{Kind, Result};
 use crate::json::{Json, ObjectEditor};
@@ -16,8 +16,6 @@ use crate::schema::{GARBAGE, Key, LINEAGES, MESSAGES, Stream, Value};
 
 /// Entries removed in one commit.
 const STEP: u64 = 2_000;
-/// A stream that an import has staged and not switched on after so long is garbage.
-const STAGED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Notes in the same commit that a stream may have entries which no lineage refers to.
 pub(super) fn note(plan: &mut Plan<'_>, stream: &Stream, erase: bool) -> Result<()> {
@@ -25,29 +23,19 @@ pub(super) fn note(plan: &mut Plan<'_>, stream: &Stream, erase: bool) -> Result<
     if plan.writes(&key) {
         return Ok(());
     }
-    plan.put(key, body(erase, false), Save::Any)
-}
-
-fn body(erase: bool, staged: bool) -> Json {
     let mut editor = ObjectEditor::default();
     editor.set("since", &Json::integer(document::now()));
-    for (name, set) in [("erase", erase), ("staged", staged)] {
-        if set {
-            editor.set(name, &Json::assembled("true".into()));
-        }
+    if erase {
+        editor.set("erase", &Json::assembled("true".into()));
     }
-    editor.finish()
+    plan.put(key, editor.finish(), Save::Any)
 }
 
 /// Removes what no lineage refers to from the stream that `note` names, then the note.
 pub(super) async fn sweep(space: &Space, note: &Record, collected: &mut Collected) -> Result<()> {
-    let flag = |name| note.body.raw_member(name) == Some("true");
-    let since = note.body.member("since").and_then(|since| since.to_i64()).unwrap_or(0);
-    if flag("staged") && since > document::now() - STAGED_FOR_MS {
-        return Ok(());
-    }
     let stream = Stream::new(note.key.first())?;
-    let mut sweep = Sweep { space, stream, erase: flag("erase"), blobs: BTreeSet::new() };
+    let erase = note.body.raw_member("erase") == Some("true");
+    let mut sweep = Sweep { space, stream, erase, blobs: BTreeSet::new() };
     let kept = sweep.kept().await?;
     let head = sweep.head().await?;
     if let Some(head) = &head {
@@ -198,12 +186,6 @@ fn gone(result: Result<()>) -> Result<bool> {
         Err(error) if error.kind() == Kind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// The note under which an import stages a stream: until the import is switched on, the stream
-/// is garbage that is kept for a day.
-pub(crate) fn staged(stream: &Stream) -> Result<Put> {
-    Put::new(Key::new(&GARBAGE, [stream.as_str()])?, body(false, true), Save::Any)
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl<'a> View<'a> {
             return Err(not_found(session));
         };
         let pending = Pending::of_record(pending.as_ref())?;
-        if let (false, Some(record)) = (pending.roots.is_empty(), record) {
+        if let (false, Some(record)) = (pending.is_clear(), record) {
             let session_record = Session::from_json(record.body.clone())?;
             if pending.hides_session(space, &session_record).await? {
                 return Err(not_found(session));
