@@ -38,11 +38,12 @@ pub mod urls;
 pub use error::{Error, Kind, Result};
 pub use json::{Json, MAX_DEPTH, ObjectEditor, Problem, ScanError};
 pub use model::{
-    Attachment, Container, Content, Image, Message, Session, StoredMessage, ToolCall, ToolResult,
+    Attachment, Container, Content, Image, Message, NamespaceInfo, Session, StoredMessage,
+    ToolCall, ToolResult,
 };
 pub use repo::{
-    Added, At, Attachments, Collected, Containers, Done, Images, List, Load, Loaded, Messages,
-    Page, Parents, SaveOptions, Sessions, Tally, TurnMessages, Unit, UnitContainers, UnitImages,
-    UnitMessages, UnitSessions, estimate_tokens,
+    Added, At, Attachments, Collected, Containers, Copied, Done, Images, List, Load, Loaded,
+    Messages, Namespaces, Page, Parents, SaveOptions, Sessions, Tally, TurnMessages, Unit,
+    UnitContainers, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
 };
 pub use store::Store;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::driver::{CheckReport, Description, Driver};
 use crate::error::Result;
 use crate::repo::{
-    Attachments, Collected, Containers, Images, Load, Messages, Sessions, Space, TurnMessages,
-    Unit, conversations,
+    Attachments, Collected, Containers, Images, Load, Messages, Namespaces, Sessions, Space,
+    TurnMessages, Unit, conversations,
 };
 use crate::schema::{Namespace, Turn};
 
@@ -121,12 +121,9 @@ impl Store {
         conversations::collect::collect(&self.space).await
     }
 
-    /// The names of all namespaces, in order.
-    ///
-    /// # Errors
-    /// What the driver says.
-    pub async fn namespaces(&self) -> Result<Vec<String>> {
-        conversations::check::namespaces(&self.space).await
+    /// All namespaces of the store, whichever this handle is for.
+    pub fn namespaces(&self) -> Namespaces<'_> {
+        Namespaces::new(&self.space)
     }
 
     /// Looks at everything in the store, all namespaces: what is damaged, and what is due.

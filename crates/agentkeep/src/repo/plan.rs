@@ -139,6 +139,7 @@ impl<'a> Plan<'a> {
             return Ok(Arc::clone(pending));
         }
         let pending = Pending::cached(self.space).await?;
+        pending.refuse_if_held(self.space.namespace())?;
         self.expect(Expect::Version(Pending::key()?, pending.version()), Guard::Retry);
         self.pending = Some(Arc::clone(&pending));
         Ok(pending)

@@ -10,6 +10,7 @@ mod deleting;
 mod forks;
 mod lists;
 mod messages;
+mod namespaces;
 mod refusals;
 mod support;
 mod units;

@@ -57,7 +57,7 @@ macro_rules! kept {
     };
 }
 
-kept!(Container, CONTAINERS, "container", |_this, _space, _pending| Ok(false));
+kept!(Container, CONTAINERS, "container", |_this, _space, pending| Ok(pending.hides_all()));
 kept!(Image, IMAGES, "image", |this, _space, pending| Ok(pending.hides_image(this)));
 kept!(Session, SESSIONS, "session", |this, space, pending| {
     pending.hides_session(space, this).await

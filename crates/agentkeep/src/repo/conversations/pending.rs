@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use crate::driver::Record;
+use crate::driver::{Put, Record, Save};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 use crate::model::{Image, Session};
 use crate::repo::space::Space;
-use crate::schema::{DELETIONS, IMAGES, Key};
+use crate::schema::{DELETIONS, IMAGES, Key, Namespace};
 
 /// What kind of thing was deleted with all that belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,14 @@ pub(crate) enum RootKind {
     Container,
     Image,
     Tag,
+    /// The namespace itself, with all that is in it.
+    Namespace,
+    /// Not deleted: what is here is still being copied from the namespace `id`, and hidden till then.
+    Copy,
+    /// Not deleted: the namespace is being renamed to `id`, and only read till then.
+    Move,
+    /// As `Move`, and the copy is whole: `id` may be switched on, or is.
+    Moved,
 }
 
 /// A deletion under way.
@@ -42,7 +50,17 @@ impl RootKind {
             Self::Container => "container",
             Self::Image => "image",
             Self::Tag => "tag",
+            Self::Namespace => "namespace",
+            Self::Copy => "copy",
+            Self::Move => "move",
+            Self::Moved => "moved",
         }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let all = [Self::Container, Self::Image, Self::Tag, Self::Namespace];
+        let copying = [Self::Copy, Self::Move, Self::Moved];
+        all.into_iter().chain(copying).find(|kind| kind.name() == name)
     }
 }
 
@@ -55,6 +73,16 @@ impl std::fmt::Display for Root {
 impl Pending {
     pub(crate) fn key() -> Result<Key> {
         Key::new(&DELETIONS, ["pending"])
+    }
+
+    /// These roots, to be written.
+    pub(crate) fn of(roots: Vec<Root>) -> Self {
+        Self { roots, version: 0 }
+    }
+
+    /// The write of the record.
+    pub(crate) fn put(&self) -> Result<Put> {
+        Put::new(Self::key()?, self.to_json(), Save::Any)
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -104,12 +132,7 @@ impl Pending {
 
     pub(crate) fn from_json(json: &Json, version: u64) -> Result<Self> {
         let parse = |root: Json| {
-            let kind = match root.member("kind")?.to_text()?.as_str() {
-                "container" => RootKind::Container,
-                "image" => RootKind::Image,
-                "tag" => RootKind::Tag,
-                _ => return None,
-            };
+            let kind = RootKind::named(&root.member("kind")?.to_text()?)?;
             let erase = root.raw_member("erase") == Some("true");
             Some(Root { kind, id: root.member("id")?.to_text()?, erase })
         };
@@ -121,6 +144,36 @@ impl Pending {
         Ok(Self { roots, version })
     }
 
+    /// True when everything in the namespace is gone, or not yet there, for readers.
+    pub(crate) fn hides_all(&self) -> bool {
+        let hides = |root: &Root| matches!(root.kind, RootKind::Namespace | RootKind::Copy);
+        self.roots.iter().any(hides)
+    }
+
+    /// The root of a copy or a renaming under way, which nobody else may write into.
+    pub(crate) fn held_by(&self) -> Option<&Root> {
+        let holds =
+            |root: &&Root| matches!(root.kind, RootKind::Copy | RootKind::Move | RootKind::Moved);
+        self.roots.iter().find(holds)
+    }
+
+    /// Refuses to write while a copy or a renaming is under way.
+    pub(crate) fn refuse_if_held(&self, namespace: &Namespace) -> Result<()> {
+        let Some(root) = self.held_by() else { return Ok(()) };
+        let (what, advice) = match root.kind {
+            RootKind::Copy => (
+                format!("it is still being copied from namespace {:?}", root.id),
+                "finish the copy by asking for it again, or delete this namespace",
+            ),
+            _ => (
+                format!("it is being renamed to {:?}, and only read till then", root.id),
+                "finish the renaming by asking for it again, or delete the new namespace",
+            ),
+        };
+        let error = Error::new(Kind::Conflict, what).at(format!("namespace {namespace:?}"));
+        Err(error.retryable(false).advice(advice))
+    }
+
     fn lists(&self, kind: RootKind, id: &str) -> bool {
         self.roots.iter().any(|root| root.kind == kind && root.id == id)
     }
@@ -128,7 +181,8 @@ impl Pending {
     /// True when the image is gone for readers.
     pub(crate) fn hides_image(&self, image: &Image) -> bool {
         !self.roots.is_empty()
-            && (self.lists(RootKind::Image, image.id())
+            && (self.hides_all()
+                || self.lists(RootKind::Image, image.id())
                 || self.lists(RootKind::Container, &image.container_id())
                 || image.tags().iter().any(|tag| self.lists(RootKind::Tag, tag)))
     }
@@ -139,7 +193,8 @@ impl Pending {
             return Ok(false);
         }
         let image_id = session.image_id();
-        if self.lists(RootKind::Image, &image_id)
+        if self.hides_all()
+            || self.lists(RootKind::Image, &image_id)
             || self.lists(RootKind::Container, &session.container_id())
             || session.tags().iter().any(|tag| self.lists(RootKind::Tag, tag))
         {
