@@ -28,6 +28,7 @@ pub mod conformance;
 pub mod driver;
 pub mod drivers;
 mod error;
+mod frozen;
 mod json;
 mod model;
 mod repo;

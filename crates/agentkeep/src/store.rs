@@ -53,6 +53,17 @@ impl Store {
         Ok(Self { space: self.space.sibling(Namespace::new(name)?) })
     }
 
+    /// This namespace as it is now: what others commit later does not show in it, and it cannot be
+    /// changed. A file-based store cannot shrink while one is held.
+    ///
+    /// # Errors
+    /// `Unsupported` by drivers without snapshots.
+    pub async fn snapshot(&self) -> Result<Self> {
+        let namespace = self.space.namespace().clone();
+        let frozen = crate::frozen::Frozen::take(self.space.driver(), &namespace).await?;
+        Ok(Self { space: Space::new(Arc::new(frozen), namespace) })
+    }
+
     /// The name of this handle's namespace.
     pub fn namespace_name(&self) -> &str {
         self.space.namespace().as_str()

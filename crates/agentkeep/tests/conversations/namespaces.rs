@@ -124,7 +124,7 @@ async fn are_made_listed_and_told_of(store: Store) {
     let next = List::of(2).unwrap().after(&first.next.unwrap());
     let rest = namespaces.list(&next).await.unwrap();
     assert_eq!((first.items.len(), rest.items[0].name(), rest.next), (2, "c", None));
-    let tagged = |info: NamespaceInfo| {
+    let tagged = |info: &NamespaceInfo| {
         let mut editor = agentkeep::ObjectEditor::of(info.json());
         editor.set("tags", &json(r#"["x","y"]"#));
         NamespaceInfo::from_json(info.name(), editor.finish())
@@ -145,7 +145,7 @@ async fn are_made_listed_and_told_of(store: Store) {
 async fn a_copy_is_equal_and_its_own(store: Store) {
     let from = filled(&store).await;
     let tell =
-        |info: NamespaceInfo| NamespaceInfo::from_json(info.name(), json(r#"{"title":"T"}"#));
+        |info: &NamespaceInfo| NamespaceInfo::from_json(info.name(), json(r#"{"title":"T"}"#));
     store.namespaces().update("from", tell).await.unwrap();
     let before = dump(&store, "from").await;
     let copied = store.namespaces().fork("from", "to").await.unwrap();

@@ -118,14 +118,14 @@ impl<'a> Namespaces<'a> {
     pub async fn update(
         &self,
         name: &str,
-        change: impl Fn(NamespaceInfo) -> Result<NamespaceInfo> + Sync,
+        change: impl Fn(&NamespaceInfo) -> Result<NamespaceInfo> + Sync,
     ) -> Result<NamespaceInfo> {
         let space = self.within(name)?;
         for _ in 0..ATTEMPTS {
             let State::Live { info, version, refs } = State::load(&space).await? else {
                 return Err(not_found(&space));
             };
-            let changed = change(info)?;
+            let changed = change(&info)?;
             if changed.name() != name {
                 let error =
                     Error::new(Kind::InvalidInput, "a change cannot give a namespace another name");
