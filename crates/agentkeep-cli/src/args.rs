@@ -97,7 +97,7 @@ pub(crate) enum Command {
         shell: clap_complete::Shell,
     },
     /// The manual page, as `man` reads it.
-    #[command(after_help = "Example:\n  agentkeep man > agentkeep.1 && man ./agentkeep.1")]
+    #[command(after_help = "Example:\n  agentkeep man > agentkeep.1")]
     Man,
     /// Show the promises on real data: import, kill -9, reopen, fork.
     #[command(after_help = "Example:\n  agentkeep demo --dir ./demo")]
