@@ -55,6 +55,15 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  agentkeep import agentx ./data/agentx.db --dry-run\n  \
                       agentkeep import --undo agentx-0123456789abcdef")]
     Import(Import),
+    /// Make the store, if it is not there yet.
+    #[command(after_help = "Example:\n  agentkeep init --store sqlite:./keep.db")]
+    Init,
+    /// Write what is kept in AgentX's backup form, which `import agentx` reads.
+    #[command(
+        after_help = "All of it is from one moment, also while others write.\n\nExample:\n  \
+                      agentkeep export backup.json\n  agentkeep export | gzip > backup.json.gz"
+    )]
+    Export(Export),
     /// How much is kept, where, and how safely.
     #[command(after_help = "Example:\n  agentkeep stats --json")]
     Stats,
@@ -70,6 +79,24 @@ pub(crate) enum Command {
     /// Sessions: the conversations.
     #[command(subcommand, after_help = "Example:\n  agentkeep sessions show SESSION --last 20")]
     Sessions(Sessions),
+    /// Namespaces: the tenants, users or projects that share the store.
+    #[command(subcommand, after_help = "Example:\n  agentkeep namespaces list")]
+    Namespaces(Namespaces),
+    /// The store's tables, indexes and format.
+    #[command(subcommand, after_help = "Example:\n  agentkeep schema print")]
+    Schema(Schema),
+    /// Completions for a shell, to be put where it looks for them.
+    #[command(after_help = "Example:\n  agentkeep completions bash > \
+                      ~/.local/share/bash-completion/completions/agentkeep\n  agentkeep completions \
+                      zsh > ~/.zfunc/_agentkeep\n  agentkeep completions fish > \
+                      ~/.config/fish/completions/agentkeep.fish")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// The manual page, as `man` reads it.
+    #[command(after_help = "Example:\n  agentkeep man > agentkeep.1")]
+    Man,
     /// Show the promises on real data: import, kill -9, reopen, fork.
     #[command(after_help = "Example:\n  agentkeep demo --dir ./demo")]
     Demo(Demo),
@@ -201,9 +228,131 @@ pub(crate) struct ShowSession {
     /// Only the last so many messages.
     #[arg(long, value_name = "N")]
     pub(crate) last: Option<u64>,
+    /// Go on with new messages as they come, also from other processes; with --json one a line.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only messages in which this text stands, in upper or lower case.
+    #[arg(long, short, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) grep: Option<String>,
+    /// With --grep, also so many messages before and after.
+    #[arg(long, short = 'C', value_name = "N", requires = "grep", default_value_t = 0)]
+    pub(crate) context: u64,
     /// Exact times, and texts in full.
     #[arg(long)]
     pub(crate) long: bool,
+}
+
+/// `export`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Export {
+    /// The file to write [default: stdout]
+    pub(crate) file: Option<PathBuf>,
+    /// Replace a file that is there.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// `namespaces ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Namespaces {
+    /// List namespaces, by name.
+    #[command(after_help = "Example:\n  agentkeep namespaces list --json")]
+    List(ListNamespaces),
+    /// What is told of a namespace, and how much it holds.
+    #[command(after_help = "Example:\n  agentkeep namespaces show default")]
+    Show {
+        /// The namespace.
+        name: String,
+    },
+    /// Make a namespace. The first write makes one, too.
+    #[command(after_help = "Example:\n  agentkeep namespaces create acme --title \"Acme Inc.\"")]
+    Create {
+        /// The namespace.
+        name: String,
+        #[command(flatten)]
+        told: Told,
+        /// A tag.
+        #[arg(long, value_name = "TAG")]
+        tag: Vec<String>,
+    },
+    /// Give a namespace another name. Interrupted, it goes on when asked again.
+    #[command(after_help = "Until it is done, the old one can only be read.\n\nExample:\n  \
+                            agentkeep namespaces rename acme acme-inc")]
+    Rename(TwoNames),
+    /// Copy a namespace with all that is in it. Interrupted, it goes on when asked again.
+    #[command(after_help = "Example:\n  agentkeep namespaces fork acme acme-test")]
+    Fork(TwoNames),
+    /// Change what is told of a namespace: tags, title, metadata.
+    #[command(after_help = "Example:\n  agentkeep namespaces tag acme paying --remove trial \
+                            --set plan=\"pro\"")]
+    Tag {
+        /// The namespace.
+        name: String,
+        #[command(flatten)]
+        told: Told,
+        /// Tags to add.
+        tags: Vec<String>,
+        /// A tag to take away.
+        #[arg(long, value_name = "TAG")]
+        remove: Vec<String>,
+    },
+    /// Delete a namespace with all that is in it. Interrupted, it goes on when asked again.
+    #[command(after_help = "Says what it would delete, unless --yes is given.\n\nExample:\n  \
+                            agentkeep namespaces delete acme-test --yes")]
+    Delete(Doomed),
+    /// Delete a namespace so that its content is gone from the store's files, too.
+    #[command(after_help = "Says what it would erase, unless --yes is given.\n\nExample:\n  \
+                            agentkeep namespaces erase acme-test --yes")]
+    Erase(Doomed),
+}
+
+/// `namespaces list`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListNamespaces {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+/// What can be told of a namespace.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Told {
+    /// Its title.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) title: Option<String>,
+    /// A member of its metadata; the value is JSON, or else a text.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// `namespaces rename`, `namespaces fork`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TwoNames {
+    /// The namespace.
+    pub(crate) from: String,
+    /// The new name.
+    pub(crate) to: String,
+}
+
+/// `namespaces delete`, `namespaces erase`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doomed {
+    /// The namespace.
+    pub(crate) name: String,
+    /// Do it.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// `schema ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// The tables, fields, indexes and logs of this version.
+    #[command(after_help = "Needs no store.\n\nExample:\n  agentkeep schema print --json")]
+    Print,
+    /// Bring a store of an older format up to date, in one commit.
+    #[command(after_help = "Every command does so when it opens a store, unless its URL says \
+                            upgrade=no.\n\nExample:\n  agentkeep schema upgrade")]
+    Upgrade,
 }
 
 /// `demo`.
@@ -221,4 +370,26 @@ pub(crate) struct DemoWriter {
     pub(crate) session: String,
     /// How many add at once.
     pub(crate) writers: u32,
+}
+
+impl Command {
+    /// What there is to say when it is interrupted; `None` where ending it is the usual thing.
+    pub(crate) fn after_interruption(&self) -> Option<&'static str> {
+        let again = "ask again to go on; agentkeep check tells what is due";
+        Some(match self {
+            Self::Sessions(Sessions::Show(ShowSession { follow: true, .. })) => return None,
+            Self::Namespaces(
+                Namespaces::Rename(_)
+                | Namespaces::Fork(_)
+                | Namespaces::Delete(_)
+                | Namespaces::Erase(_),
+            ) => again,
+            Self::Import(_) => "all has been taken in, or nothing; import again to be sure",
+            Self::Export(_) => "no file was written; export again",
+            Self::Demo(_) | Self::DemoWriter(_) => {
+                "the demo's folder stays; begin again in another"
+            }
+            _ => "nothing is half done; begin again",
+        })
+    }
 }

@@ -9,25 +9,70 @@ mod import;
 mod output;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
 use crate::args::Args;
 
+/// What is not over so long after Ctrl-C is ended.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let verbose = args.global.verbose;
-    let outcome =
-        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-            Ok(runtime) => runtime.block_on(commands::run(args)),
-            Err(error) => Err(output::io_error("the command cannot start its threads", error)),
-        };
-    match outcome {
-        Ok(code) => code,
-        Err(error) if output::reader_is_gone(&error) => ExitCode::SUCCESS,
+    let interruption = args.command.after_interruption();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
         Err(error) => {
+            output::fail(&output::io_error("the command cannot start its threads", error), false);
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.spawn(async move {
+        interrupted().await;
+        tokio::time::sleep(PATIENCE).await;
+        std::process::exit(told(interruption));
+    });
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            outcome = commands::run(args) => Some(outcome),
+            () = interrupted() => None,
+        }
+    });
+    // What a driver has under way is a commit: it happens or not, as in a crash.
+    runtime.shutdown_background();
+    match outcome {
+        None => ExitCode::from(u8::try_from(told(interruption)).unwrap_or(1)),
+        Some(Ok(code)) => code,
+        Some(Err(error)) if output::reader_is_gone(&error) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
             output::fail(&error, verbose);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Waits for Ctrl-C. A pager's Ctrl-C is the pager's.
+async fn interrupted() {
+    loop {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        if !output::pager::is_paging() {
+            return;
+        }
+    }
+}
+
+/// Says what an interruption leaves; answers the exit code.
+fn told(interruption: Option<&str>) -> i32 {
+    let Some(interruption) = interruption else { return 0 };
+    output::tell(&format!("agentkeep: interrupted: {interruption}"));
+    1
 }

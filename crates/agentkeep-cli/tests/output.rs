@@ -199,27 +199,3 @@ fn a_reader_that_has_enough_is_no_failure() {
     }
     assert_eq!(home.json(&["containers", "list"]).as_array().unwrap().len(), 3000);
 }
-
-#[test]
-fn every_command_has_help_with_an_example() {
-    let home = Home::new();
-    for args in [
-        vec![],
-        vec!["import"],
-        vec!["import", "agentx"],
-        vec!["stats"],
-        vec!["check"],
-        vec!["containers"],
-        vec!["containers", "list"],
-        vec!["images"],
-        vec!["images", "list"],
-        vec!["sessions"],
-        vec!["sessions", "list"],
-        vec!["sessions", "show"],
-        vec!["demo"],
-    ] {
-        let help = home.ok(&[args.as_slice(), &["--help"]].concat());
-        assert!(help.contains("Example:\n  agentkeep "), "{args:?}: {help}");
-        assert!(!help.contains("demo-writer"));
-    }
-}

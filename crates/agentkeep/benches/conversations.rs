@@ -14,20 +14,18 @@
     reason = "a measurement that cannot be made has nothing to say"
 )]
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+mod common;
 
-use agentkeep::{At, Container, Image, Json, Message, Session, Store};
+use agentkeep::{At, Message, Session};
 use rusqlite::Connection;
 use tokio::runtime::Runtime;
 
-const ROUNDS: usize = 9;
-
-type Bench = (&'static str, fn(&Runtime));
+use common::{
+    Bench, INSERT, add_all, compare, filled, floor, insert_all, insert_in_groups, messages, next,
+    rows, select, store,
+};
 
 fn main() {
-    let wanted: Option<String> = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let benches: [Bench; 7] = [
         ("one_writer_power", |rt| one_writer(rt, "power")),
         ("one_writer_process", |rt| one_writer(rt, "process")),
@@ -37,136 +35,7 @@ fn main() {
         ("all_10000", all),
         ("long_sessions", long_sessions),
     ];
-    println!("{:<34} {:>10} {:>10}  ratio: median (min..max)", "", "floor", "ours");
-    for (name, bench) in benches {
-        if wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
-            bench(&runtime);
-        }
-    }
-}
-
-/// Takes turns; prints time per operation and how many times as fast as the floor ours is.
-///
-/// Each side is a function that prepares a round and answers the work to be timed.
-fn compare<'a, A: FnOnce() + 'a, B: FnOnce() + 'a>(
-    name: &str,
-    per_round: u64,
-    mut floor: impl FnMut() -> A,
-    mut ours: impl FnMut() -> B,
-) {
-    let mut pairs: Vec<(Duration, Duration)> = Vec::new();
-    for round in 0..=ROUNDS {
-        let (a, b) = if round % 2 == 0 {
-            let a = timed(floor());
-            (a, timed(ours()))
-        } else {
-            let b = timed(ours());
-            (timed(floor()), b)
-        };
-        // The first round warms both up.
-        if round > 0 {
-            pairs.push((a, b));
-        }
-    }
-    let mut ratios: Vec<f64> =
-        pairs.iter().map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()).collect();
-    ratios.sort_by(f64::total_cmp);
-    let median = |pick: fn(&(Duration, Duration)) -> Duration| {
-        let mut times: Vec<Duration> = pairs.iter().map(pick).collect();
-        times.sort();
-        times[times.len() / 2].as_secs_f64() * 1e6 / per_round as f64
-    };
-    println!(
-        "{name:<34} {:>7.1} us {:>7.1} us  {:.2} ({:.2}..{:.2})",
-        median(|pair| pair.0),
-        median(|pair| pair.1),
-        ratios[ratios.len() / 2],
-        ratios[0],
-        ratios[ratios.len() - 1]
-    );
-}
-
-fn timed(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    work();
-    start.elapsed()
-}
-
-/// Plain rusqlite.
-fn floor(folder: &Path, durability: &str) -> Connection {
-    std::fs::create_dir_all(folder).unwrap();
-    let connection = Connection::open(folder.join("floor.db")).unwrap();
-    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
-    let synchronous = if durability == "power" { "FULL" } else { "NORMAL" };
-    connection.pragma_update(None, "synchronous", synchronous).unwrap();
-    connection
-        .execute_batch(
-            "CREATE TABLE messages(session TEXT NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, \
-             body TEXT NOT NULL, PRIMARY KEY(session, seq)) WITHOUT ROWID; \
-             CREATE UNIQUE INDEX messages_id ON messages(session, id)",
-        )
-        .unwrap();
-    connection
-}
-
-const INSERT: &str = "INSERT INTO messages(session, seq, id, body) VALUES ('s', ?1, ?2, ?3)";
-
-/// A message of about 500 bytes with a time-ordered id.
-fn message(n: u64) -> Message {
-    let text = "lorem ipsum dolor sit amet ".repeat(15);
-    let json = format!(
-        r#"{{"id":"msg_{n:012}","subtype":"user","content":"{text}","timestamp":1769990500000}}"#
-    );
-    Message::from_json(Json::parse(&json).unwrap()).unwrap()
-}
-
-async fn store(folder: &Path, durability: &str) -> Store {
-    let url = format!("sqlite:{}/ours.db?durability={durability}", folder.display());
-    let store = Store::open(&url).await.unwrap();
-    store.containers().save(Container::new("c").unwrap()).await.unwrap();
-    store.images().save(Image::new("i", "c", "x").unwrap()).await.unwrap();
-    store.sessions().save(Session::new("s", "i", "c").unwrap()).await.unwrap();
-    store
-}
-
-/// Rows for a stretch of work, made before the clock runs.
-fn rows(from: u64, count: u64) -> Vec<(i64, String, String)> {
-    (from..from + count)
-        .map(|n| (n.cast_signed(), format!("msg_{n:012}"), message(n).json().to_string()))
-        .collect()
-}
-
-fn insert_all(plain: &Connection, rows: Vec<(i64, String, String)>) {
-    let mut insert = plain.prepare_cached(INSERT).unwrap();
-    for (n, id, body) in rows {
-        insert.execute(rusqlite::params![n, id, body]).unwrap();
-    }
-}
-
-/// The rows, so many in each transaction.
-fn insert_in_groups(plain: &Connection, rows: &[(i64, String, String)], size: usize) {
-    for group in rows.chunks(size) {
-        plain.execute_batch("BEGIN IMMEDIATE").unwrap();
-        insert_all(plain, group.to_vec());
-        plain.execute_batch("COMMIT").unwrap();
-    }
-}
-
-fn messages(from: u64, count: u64) -> Vec<Message> {
-    (from..from + count).map(message).collect()
-}
-
-async fn add_all(store: &Store, session: &str, messages: Vec<Message>) {
-    for message in messages {
-        store.messages(session).add(message).await.unwrap();
-    }
-}
-
-/// Counts on from round to round.
-fn next(at: &mut u64, count: u64) -> u64 {
-    let from = *at;
-    *at += count;
-    from
+    common::run(&benches);
 }
 
 fn one_writer(runtime: &Runtime, durability: &str) {
@@ -316,32 +185,6 @@ fn add_many(runtime: &Runtime) {
             }
         },
     );
-}
-
-/// A session of `count` messages in both.
-fn filled(runtime: &Runtime, folder: &Path, count: u64) -> (Connection, Store) {
-    let plain = floor(folder, "process");
-    insert_in_groups(&plain, &rows(0, count), 1000);
-    let store = runtime.block_on(async {
-        let store = store(folder, "process").await;
-        for start in (0..count).step_by(1000) {
-            store.messages("s").add_many(messages(start, 1000)).await.unwrap();
-        }
-        store
-    });
-    (plain, store)
-}
-
-fn select(plain: &Connection, sql: &str, times: u64) {
-    for _ in 0..times {
-        let mut statement = plain.prepare_cached(sql).unwrap();
-        let mut rows = statement.query([]).unwrap();
-        while let Some(row) = rows.next().unwrap() {
-            let body: serde_json::Value =
-                serde_json::from_str(row.get_ref(0).unwrap().as_str().unwrap()).unwrap();
-            std::hint::black_box(body);
-        }
-    }
 }
 
 fn last_50(runtime: &Runtime) {

@@ -28,6 +28,7 @@ pub mod conformance;
 pub mod driver;
 pub mod drivers;
 mod error;
+mod frozen;
 mod json;
 mod model;
 mod repo;
@@ -38,11 +39,12 @@ pub mod urls;
 pub use error::{Error, Kind, Result};
 pub use json::{Json, MAX_DEPTH, ObjectEditor, Problem, ScanError};
 pub use model::{
-    Attachment, Container, Content, Image, Message, Session, StoredMessage, ToolCall, ToolResult,
+    Attachment, Container, Content, Image, Message, NamespaceInfo, Session, StoredMessage,
+    ToolCall, ToolResult,
 };
 pub use repo::{
-    Added, At, Attachments, Collected, Containers, Done, Images, List, Load, Loaded, Messages, Met,
-    Page, Parents, SaveOptions, Sessions, Tally, TurnMessages, Undone, Unfinished, Unit,
-    UnitContainers, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
+    Added, At, Attachments, Collected, Containers, Copied, Done, Images, List, Load, Loaded,
+    Messages, Met, Namespaces, Page, Parents, SaveOptions, Sessions, Tally, TurnMessages, Undone,
+    Unfinished, Unit, UnitContainers, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
 };
 pub use store::Store;

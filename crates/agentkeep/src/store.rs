@@ -6,8 +6,8 @@ use crate::driver::{CheckReport, Description, Driver};
 use crate::error::Result;
 use crate::json::Json;
 use crate::repo::{
-    Attachments, Collected, Containers, Images, Load, Messages, Sessions, Space, TurnMessages,
-    Undone, Unfinished, Unit, conversations,
+    Attachments, Collected, Containers, Images, Load, Messages, Namespaces, Sessions, Space,
+    TurnMessages, Undone, Unfinished, Unit, conversations,
 };
 use crate::schema::{Namespace, Turn};
 
@@ -52,6 +52,17 @@ impl Store {
     /// `InvalidId`.
     pub fn namespace(&self, name: &str) -> Result<Self> {
         Ok(Self { space: self.space.sibling(Namespace::new(name)?) })
+    }
+
+    /// This namespace as it is now: what others commit later does not show in it, and it cannot be
+    /// changed. A file-based store cannot shrink while one is held.
+    ///
+    /// # Errors
+    /// `Unsupported` by drivers without snapshots.
+    pub async fn snapshot(&self) -> Result<Self> {
+        let namespace = self.space.namespace().clone();
+        let frozen = crate::frozen::Frozen::take(self.space.driver(), &namespace).await?;
+        Ok(Self { space: Space::new(Arc::new(frozen), namespace) })
     }
 
     /// The name of this handle's namespace.
@@ -153,12 +164,9 @@ impl Store {
         conversations::collect::collect(&self.space).await
     }
 
-    /// The names of all namespaces, in order.
-    ///
-    /// # Errors
-    /// What the driver says.
-    pub async fn namespaces(&self) -> Result<Vec<String>> {
-        conversations::check::namespaces(&self.space).await
+    /// All namespaces of the store, whichever this handle is for.
+    pub fn namespaces(&self) -> Namespaces<'_> {
+        Namespaces::new(&self.space)
     }
 
     /// Looks at everything in the store, all namespaces: what is damaged, and what is due.

@@ -7,12 +7,13 @@ use agentkeep::driver::{CheckReport, Finding};
 
 use super::{Outcome, open_existing};
 use crate::args::Global;
+use crate::output::bar::Bar;
 use crate::output::{self, text};
 
 /// Looks for damage and for work that is due.
 pub(crate) async fn run(global: &Global) -> Outcome {
     let store = open_existing(global).await?;
-    let report = store.check().await?;
+    let report = Bar::during("Checking", store.check()).await?;
     store.close().await?;
     if global.json {
         output::print_json(&report)?;

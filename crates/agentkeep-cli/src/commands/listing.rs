@@ -49,7 +49,7 @@ pub(super) fn print_table(columns: Columns, rows: usize, what: &str) -> Outcome 
     if rows == 0 {
         output::tell(&format!("There is no such {what}."));
     } else {
-        output::print(&columns.finish())?;
+        output::print_long(&columns.finish())?;
     }
     Ok(ExitCode::SUCCESS)
 }

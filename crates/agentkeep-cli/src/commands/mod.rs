@@ -3,9 +3,14 @@
 mod check;
 mod containers;
 mod demo;
+mod export;
 mod images;
 mod import;
+mod init;
 mod listing;
+mod manual;
+mod namespaces;
+mod schema;
 mod sessions;
 mod stats;
 
@@ -23,6 +28,12 @@ pub(crate) async fn run(args: Args) -> Outcome {
     let global = args.global;
     match args.command {
         Command::Import(args) => import::run(&global, args).await,
+        Command::Init => init::run(&global).await,
+        Command::Export(args) => export::run(&global, &args).await,
+        Command::Namespaces(args) => namespaces::run(&global, &args).await,
+        Command::Schema(args) => schema::run(&global, &args).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::man(),
         Command::Stats => stats::run(&global).await,
         Command::Check => check::run(&global).await,
         Command::Containers(Containers::List(args)) => containers::list::run(&global, &args).await,

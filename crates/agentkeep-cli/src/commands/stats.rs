@@ -20,8 +20,8 @@ pub(super) struct Held {
     pub(super) sessions: u64,
     pub(super) messages: u64,
     pub(super) message_bytes: u64,
-    attachments: u64,
-    attachment_bytes: u64,
+    pub(super) attachments: u64,
+    pub(super) attachment_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,6 +31,20 @@ struct Document<'a> {
     #[serde(flatten)]
     held: Held,
     store: &'a Description,
+}
+
+impl Held {
+    /// As people read it.
+    pub(super) fn lines(self) -> [(&'static str, String); 5] {
+        let with_bytes = |count: u64, bytes: u64| format!("{count} ({})", text::bytes(bytes));
+        [
+            ("containers", self.containers.to_string()),
+            ("images", self.images.to_string()),
+            ("sessions", self.sessions.to_string()),
+            ("messages", with_bytes(self.messages, self.message_bytes)),
+            ("attachments", with_bytes(self.attachments, self.attachment_bytes)),
+        ]
+    }
 }
 
 /// Says how much is kept, where, and how safely.
@@ -63,7 +77,8 @@ pub(super) async fn held(store: &Store) -> Result<Held> {
     }
 }
 
-fn of_usage(usage: &Usage) -> Held {
+/// The same from what a driver says.
+pub(super) fn of_usage(usage: &Usage) -> Held {
     let records = |table: &str| {
         let found = usage.records.iter().find(|(name, _)| name == table);
         found.map_or(0, |(_, count)| *count)
@@ -111,18 +126,13 @@ fn shown(namespace: &str, held: Held, store: &Description) -> String {
         agentkeep::driver::Durability::Process => "what is acknowledged survives kill -9",
         agentkeep::driver::Durability::None => "nothing survives the process",
     };
-    let with_bytes = |count: u64, bytes: u64| format!("{count} ({})", text::bytes(bytes));
-    let lines = [
+    let mut lines = vec![
         ("store", format!("{}:{}", store.driver, store.location)),
         ("durability", format!("{} ({survives})", store.durability.name())),
         ("format", format!("{} (store {}, epoch {})", store.format, store.store_id, store.epoch)),
         ("namespace", namespace.to_owned()),
-        ("containers", held.containers.to_string()),
-        ("images", held.images.to_string()),
-        ("sessions", held.sessions.to_string()),
-        ("messages", with_bytes(held.messages, held.message_bytes)),
-        ("attachments", with_bytes(held.attachments, held.attachment_bytes)),
     ];
+    lines.extend(held.lines());
     let line = |(name, value): &(&str, String)| format!("{name:<13}{}\n", text::one_line(value));
     lines.iter().map(line).collect()
 }

@@ -47,7 +47,8 @@ impl Chat {
         let role = text::one_line(&role(&stored.message));
         let time = self.clock.show(stored.message.timestamp().or(Some(stored.time)));
         let edited = if stored.edited { ", edited" } else { "" };
-        let mut out = format!("{BOLD}{role}{RESET}  {DIM}{time}{edited}{RESET}\n");
+        let colour = colour(&role);
+        let mut out = format!("{BOLD}{colour}{role}{RESET}  {DIM}{time}{edited}{RESET}\n");
         if body.is_empty() {
             let _ = writeln!(out, "  {DIM}(empty){RESET}");
         }
@@ -141,6 +142,15 @@ fn role(message: &Message) -> String {
     message.subtype().or_else(role).unwrap_or_else(|| "message".to_owned())
 }
 
+fn colour(role: &str) -> &'static str {
+    match role {
+        "user" => "\x1b[36m",
+        "assistant" => "\x1b[32m",
+        "system" => "\x1b[35m",
+        _ => "\x1b[33m",
+    }
+}
+
 fn attached(attachment: &Attachment) -> String {
     let name = attachment.name.as_deref().unwrap_or("without a name");
     let media = attachment.media_type.as_deref().map_or(String::new(), |m| format!(", {m}"));
@@ -165,7 +175,7 @@ mod tests {
             .collect();
         let mut chat = Chat::of(&stored, Clock::at(1_769_990_460_000), false);
         let text: String = stored.iter().map(|message| chat.show(message)).collect();
-        [DIM, BOLD, RESET].iter().fold(text, |text, style| text.replace(style, ""))
+        anstream::adapter::strip_str(&text).to_string()
     }
 
     #[test]

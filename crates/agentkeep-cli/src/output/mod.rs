@@ -1,6 +1,9 @@
 //! What people and programs see: data on stdout, talk on stderr.
 
+pub(crate) mod bar;
 pub(crate) mod chat;
+pub(crate) mod found;
+pub(crate) mod pager;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod time;
@@ -24,6 +27,26 @@ pub(crate) fn print(text: &str) -> Result<()> {
 pub(crate) fn print_raw(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(cannot_write)
+}
+
+/// Writes a view for people that may be longer than a screen.
+pub(crate) fn print_long(text: &str) -> Result<()> {
+    let mut view = pager::View::paged()?;
+    view.write(text)?;
+    view.finish()
+}
+
+/// Asks on the terminal; false where there is none to ask.
+pub(crate) fn asks_yes(question: &str) -> Result<bool> {
+    use std::io::IsTerminal as _;
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Ok(false);
+    }
+    let _ = write!(anstream::stderr(), "{} [y/N] ", text::one_line(question));
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.map_err(|error| io_error("the answer cannot be read", error))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// One JSON document and a line break.
@@ -89,7 +112,8 @@ pub(crate) fn io_error(what: &str, error: std::io::Error) -> Error {
     Error::new(kind, format!("{what}: {error}")).retryable(false).caused_by(error)
 }
 
-fn cannot_write(error: std::io::Error) -> Error {
+/// The answer cannot be written; whoever read it may have had enough.
+pub(crate) fn cannot_write(error: std::io::Error) -> Error {
     io_error("the answer cannot be written", error).at(STDOUT)
 }
 

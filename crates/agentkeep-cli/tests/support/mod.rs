@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test states what must hold")]
 
+pub(crate) mod terminal;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -119,6 +121,43 @@ pub(crate) fn kv(path: &Path, rows: &[(&str, &str)]) {
     for (key, value) in rows {
         file.execute("INSERT INTO kv_storage VALUES (?1, ?2, 0, 0)", [key, value]).unwrap();
     }
+}
+
+/// Adds to the home's store from this process, which is another than the command's.
+pub(crate) fn beside<T>(home: &Home, work: impl AsyncFnOnce(&agentkeep::Store) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = format!("sqlite:{}", home.store().display());
+        let store = agentkeep::Store::open(&url).await.unwrap();
+        let answer = work(&store).await;
+        store.close().await.unwrap();
+        answer
+    })
+}
+
+/// Container `c`, image `i`, session `s` with so many messages, in each of these namespaces.
+pub(crate) fn filled(home: &Home, namespaces: &[(&str, u64)]) {
+    beside(home, async |store| {
+        for (name, count) in namespaces {
+            let store = store.namespace(name).unwrap();
+            let mut unit = store.unit();
+            unit.containers().save(agentkeep::Container::new("c").unwrap());
+            unit.images().save(agentkeep::Image::new("i", "c", "Helper").unwrap());
+            unit.sessions().save(agentkeep::Session::new("s", "i", "c").unwrap());
+            unit.commit().await.unwrap();
+            let numbers: Vec<u64> = (0..*count).collect();
+            for some in numbers.chunks(5_000) {
+                let messages = some.iter().map(|n| said(&format!("m{n}"), &format!("text {n}")));
+                store.messages("s").add_many(messages.collect()).await.unwrap();
+            }
+        }
+    });
+}
+
+/// A user's message.
+pub(crate) fn said(id: &str, text: &str) -> agentkeep::Message {
+    let message = serde_json::json!({ "id": id, "subtype": "user", "content": text });
+    agentkeep::Message::from_json(agentkeep::Json::of(&message).unwrap()).unwrap()
 }
 
 /// The names in a folder.

@@ -1,9 +1,9 @@
 //! Records: what is put comes back, and versions count.
 
-use super::support::{cases, ensure, json, put, same, thing};
-use super::{Context, FOURS, Outcome, PAIRS, THINGS};
-use crate::driver::{self, Operation, Put, Save};
-use crate::error::Kind;
+use super::support::{cases, ensure, json, put, same, stream, thing};
+use super::{ALPHA, Context, FOURS, Outcome, PAIRS, THINGS};
+use crate::driver::{self, Operation, Put, Read, Save, Stretch, Which};
+use crate::error::{Kind, Result};
 use crate::schema::{Key, Turn};
 
 cases! { "records",
@@ -15,7 +15,29 @@ cases! { "records",
     Nothing deleting_what_is_absent_is_fine "deleting an absent record is fine and says so";
     Nothing a_record_carries_the_last_turn "all records of a commit carry its turn";
     Nothing keys_of_several_parts_stay_apart "keys are tuples: no two of them meet, and they sort as tuples";
+    Nothing records_and_entries_together "get_and_read answers what get and then read answer";
     Nothing built_in_tables_cannot_be_written "_streams and _blobs are kept by the driver";
+}
+
+async fn records_and_entries_together(c: Context) -> Outcome {
+    c.put("a", "1").await?;
+    c.append("s", &["1", "2", "3"]).await?;
+    let keys = [thing("a")?, thing("none")?, thing("a")?];
+    let stretch = |name: &str| Ok(Stretch { stream: stream(name)?, from: 2, to: u64::MAX });
+    let stretches: Vec<Stretch> =
+        [stretch("s"), stretch("none")].into_iter().collect::<Result<_>>()?;
+    for (reverse, limit) in [(false, 9), (true, 1)] {
+        let read = Read { log: &ALPHA, which: Which::Stretches(stretches.clone()), reverse, limit };
+        let (records, both) = c.driver.get_and_read(&c.namespace, &keys, &read).await?;
+        same!(records, c.driver.get(&c.namespace, &keys).await?, "the records");
+        let alone = c.driver.read(&c.namespace, &read).await?;
+        let seen = (both.entries, both.heads, both.more);
+        same!(seen, (alone.entries, alone.heads, alone.more), "the entries");
+    }
+    let read = Read { log: &ALPHA, which: Which::Stretches(stretches), reverse: false, limit: 0 };
+    let bad = c.driver.get_and_read(&c.namespace, &keys, &read).await.err().map(|e| e.kind());
+    same!(bad, Some(Kind::InvalidInput), "limit 0");
+    Ok(())
 }
 
 async fn what_is_put_comes_back(c: Context) -> Outcome {

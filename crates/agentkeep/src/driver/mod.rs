@@ -67,6 +67,20 @@ pub trait Reader: Debug + Send + Sync {
     /// - whoever sees number n sees all before n that are not trimmed.
     async fn read(&self, namespace: &Namespace, read: &Read) -> Result<Entries>;
 
+    /// Records by their keys, and then entries: for those who need both.
+    ///
+    /// Law: the answers are those of [`get`](Self::get) and then of [`read`](Self::read); a driver
+    /// that can give both in one call may give both of one moment.
+    async fn get_and_read(
+        &self,
+        namespace: &Namespace,
+        keys: &[Key],
+        read: &Read,
+    ) -> Result<(Vec<Option<Record>>, Entries)> {
+        let records = self.get(namespace, keys).await?;
+        Ok((records, self.read(namespace, read).await?))
+    }
+
     /// Blobs by their hashes, in their order; `None` for those that are not there.
     async fn blobs(
         &self,

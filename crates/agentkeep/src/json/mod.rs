@@ -54,7 +54,7 @@ impl Json {
     /// `Corrupt` when it is not: somebody or something changed it.
     pub fn from_stored(text: &str) -> Result<Self> {
         match scan::canonical(text, scan::Surrogates::Refuse) {
-            Ok((canonical, _)) if canonical == text => Ok(Self(canonical.into())),
+            Ok((canonical, _)) if canonical == text => Ok(Self(text.into())),
             Ok(_) => Err(Error::new(Kind::Corrupt, "a stored body is not in canonical form")),
             Err(error) => {
                 Err(Error::new(Kind::Corrupt, "a stored body is damaged").caused_by(error))

@@ -3,6 +3,7 @@
 //! Canonical: no white space outside strings, key order and number text kept, strings escaped
 //! only where JSON demands it. Refused: lone surrogates, duplicate keys, nesting beyond the limit.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -55,13 +56,17 @@ pub(crate) enum Surrogates {
     Replace,
 }
 
-/// Canonical text of `text`, and how many lone surrogates were replaced.
-pub(crate) fn canonical(text: &str, surrogates: Surrogates) -> Result<(String, usize), ScanError> {
+/// Canonical text of `text`, borrowed when it is canonical already, and how many lone surrogates
+/// were replaced.
+pub(crate) fn canonical(
+    text: &str,
+    surrogates: Surrogates,
+) -> Result<(Cow<'_, str>, usize), ScanError> {
     let mut scanner = Scanner {
         input: text.as_bytes(),
         text,
         at: 0,
-        out: String::with_capacity(text.len()),
+        out: Out { input: text, same: 0, own: None },
         keys: Vec::new(),
         surrogates,
         replaced: 0,
@@ -72,7 +77,7 @@ pub(crate) fn canonical(text: &str, surrogates: Surrogates) -> Result<(String, u
     if scanner.at < scanner.input.len() {
         return Err(scanner.syntax("text after the end of the value"));
     }
-    Ok((scanner.out, scanner.replaced))
+    Ok((scanner.out.finish(), scanner.replaced))
 }
 
 fn error(position: usize, problem: Problem) -> ScanError {
@@ -88,11 +93,92 @@ struct Scanner<'a> {
     input: &'a [u8],
     text: &'a str,
     at: usize,
-    out: String,
+    out: Out<'a>,
     /// Keys of all open objects; each object looks only at its own tail.
     keys: Vec<Key>,
     surrogates: Surrogates,
     replaced: usize,
+}
+
+/// The canonical text so far: as long as it is the beginning of the input, only its length.
+struct Out<'a> {
+    input: &'a str,
+    same: usize,
+    own: Option<String>,
+}
+
+impl<'a> Out<'a> {
+    fn push_str(&mut self, text: &str) {
+        if self.own.is_none() && self.input.as_bytes()[self.same..].starts_with(text.as_bytes()) {
+            self.same += text.len();
+        } else {
+            self.own().push_str(text);
+        }
+    }
+
+    fn push(&mut self, c: char) {
+        self.push_str(c.encode_utf8(&mut [0; 4]));
+    }
+
+    fn push_escaped(&mut self, c: char) {
+        match short(c) {
+            Some(short) => self.push_str(short),
+            None if c <= '\u{1f}' => {
+                let mut escaped = String::new();
+                push_escaped(&mut escaped, c);
+                self.push_str(&escaped);
+            }
+            None => self.push(c),
+        }
+    }
+
+    /// The text in a buffer of its own, from the first difference on.
+    fn own(&mut self) -> &mut String {
+        let (input, same) = (self.input, self.same);
+        self.own.get_or_insert_with(|| {
+            let mut own = String::with_capacity(input.len());
+            own.push_str(&input[..same]);
+            own
+        })
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.own.as_ref().map_or(&self.input.as_bytes()[..self.same], |own| own.as_bytes())
+    }
+
+    fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    fn finish(self) -> Cow<'a, str> {
+        match self.own {
+            Some(own) => Cow::Owned(own),
+            None => Cow::Borrowed(&self.input[..self.same]),
+        }
+    }
+}
+
+/// How many bytes from the start on are neither a quote, a backslash nor a control character:
+/// eight at a time.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // The lowest byte that is marked is 0; those above it may be marked wrongly.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let quote = zero(word ^ (ONES * u64::from(b'"')));
+        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
+        let found = control | quote | backslash;
+        if found != 0 {
+            return place * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    let rest = rest.iter().position(special).unwrap_or(rest.len());
+    words.len() * 8 + rest
 }
 
 impl Scanner<'_> {
@@ -278,6 +364,7 @@ impl Scanner<'_> {
         self.out.push('"');
         let mut run = self.at;
         loop {
+            self.at += plain(&self.input[self.at..]);
             match self.peek() {
                 None => return Err(error(opening, Problem::Syntax("unterminated string"))),
                 Some(b'"') => {
@@ -291,10 +378,7 @@ impl Scanner<'_> {
                     self.escape()?;
                     run = self.at;
                 }
-                Some(0..=0x1f) => {
-                    return Err(self.syntax("raw control character in a string"));
-                }
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.syntax("raw control character in a string")),
             }
         }
     }
@@ -314,7 +398,7 @@ impl Scanner<'_> {
             _ => return Err(error(start, Problem::Syntax("unknown escape"))),
         };
         self.at = start + 2;
-        push_escaped(&mut self.out, decoded);
+        self.out.push_escaped(decoded);
         Ok(())
     }
 
@@ -334,7 +418,7 @@ impl Scanner<'_> {
             _ => char::from_u32(first),
         };
         match (decoded, self.surrogates) {
-            (Some(c), _) => push_escaped(&mut self.out, c),
+            (Some(c), _) => self.out.push_escaped(c),
             (None, Surrogates::Replace) => {
                 self.out.push('\u{fffd}');
                 self.replaced += 1;
@@ -356,16 +440,27 @@ impl Scanner<'_> {
     }
 }
 
+/// The two characters that stand for one that must be escaped.
+fn short(c: char) -> Option<&'static str> {
+    Some(match c {
+        '"' => "\\\"",
+        '\\' => "\\\\",
+        '\u{8}' => "\\b",
+        '\u{c}' => "\\f",
+        '\n' => "\\n",
+        '\r' => "\\r",
+        '\t' => "\\t",
+        _ => return None,
+    })
+}
+
 /// Appends one character of a string, escaped only where JSON demands it.
 pub(super) fn push_escaped(out: &mut String, c: char) {
+    if let Some(short) = short(c) {
+        out.push_str(short);
+        return;
+    }
     match c {
-        '"' => out.push_str("\\\""),
-        '\\' => out.push_str("\\\\"),
-        '\u{8}' => out.push_str("\\b"),
-        '\u{c}' => out.push_str("\\f"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
         '\0'..='\u{1f}' => {
             const HEX: &[u8; 16] = b"0123456789abcdef";
             out.push_str("\\u00");
@@ -381,7 +476,7 @@ mod tests {
     use super::*;
 
     fn ok(text: &str) -> String {
-        canonical(text, Surrogates::Refuse).unwrap().0
+        canonical(text, Surrogates::Refuse).unwrap().0.into_owned()
     }
 
     fn problem(text: &str) -> (usize, Problem) {
@@ -408,6 +503,35 @@ mod tests {
     fn canonical_text_stays_as_it_is() {
         let text = r#"{"$gt":"","__proto__":[{}],"x":"\u0000\"\\"}"#;
         assert_eq!(ok(text), text);
+    }
+
+    #[test]
+    fn canonical_text_is_borrowed_and_other_text_is_not() {
+        let borrowed =
+            |text| matches!(canonical(text, Surrogates::Refuse), Ok((Cow::Borrowed(_), _)));
+        assert!(borrowed(r#"{"a":[1,"x\n\u0001é"],"b":{}}"#));
+        for text in [r#"{"a": 1}"#, " 1", "1 ", r#"["\u0041"]"#, r#"["\/"]"#, r#"["\u000A"]"#] {
+            assert!(!borrowed(text) || ok(text) != text, "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_bytes_are_counted_like_one_by_one() {
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        for length in 0..40 {
+            for place in 0..length {
+                for byte in 0..=255 {
+                    let mut bytes = vec![0xc3_u8; length];
+                    bytes[place] = byte;
+                    // What stands behind the first one must not matter, nor what is near it.
+                    if place + 1 < length {
+                        bytes[place + 1] = byte ^ 1;
+                    }
+                    let slow = bytes.iter().position(special).unwrap_or(length);
+                    assert_eq!(plain(&bytes), slow, "{bytes:?}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -444,6 +568,6 @@ mod tests {
     #[test]
     fn replaces_surrogates_for_imports() {
         let (text, replaced) = canonical(r#""\ud800x\udc00""#, Surrogates::Replace).unwrap();
-        assert_eq!((text.as_str(), replaced), ("\"\u{fffd}x\u{fffd}\"", 2));
+        assert_eq!((&*text, replaced), ("\"\u{fffd}x\u{fffd}\"", 2));
     }
 }

@@ -5,6 +5,7 @@ mod container;
 pub(crate) mod document;
 mod image;
 mod message;
+mod namespace;
 mod session;
 mod tools;
 
@@ -12,5 +13,6 @@ pub use attachment::Attachment;
 pub use container::Container;
 pub use image::Image;
 pub use message::{Content, Message, StoredMessage};
+pub use namespace::NamespaceInfo;
 pub use session::Session;
 pub use tools::{ToolCall, ToolResult};

@@ -1,6 +1,7 @@
 //! What users think in, written once over any [`Driver`](crate::driver::Driver).
 
 pub(crate) mod conversations;
+pub(crate) mod namespaces;
 mod pages;
 pub(crate) mod plan;
 mod space;
@@ -11,6 +12,7 @@ pub use conversations::{
     SaveOptions, Sessions, Tally, TurnMessages, Undone, Unfinished, UnitContainers, UnitImages,
     UnitMessages, UnitSessions, estimate_tokens,
 };
+pub use namespaces::{Copied, Namespaces};
 pub use pages::{List, Page};
 pub(crate) use space::Space;
 pub use unit::{Done, Unit};

@@ -149,7 +149,8 @@ impl<'a> Plan<'a> {
             return Ok(Arc::clone(pending));
         }
         let mut pending = Pending::cached(self.space).await?;
-        if !pending.imports.is_empty() {
+        pending.refuse_if_held(self.space.namespace())?;
+        if !pending.imports.is_empty() || self.import.is_some() {
             pending = imports::let_in(self.space, pending, self.import).await?;
         }
         self.expect(Expect::Version(Pending::key()?, pending.version()), Guard::Retry);

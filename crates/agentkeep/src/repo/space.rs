@@ -61,7 +61,18 @@ impl Space {
         if found.len() == keys.len() {
             return Ok(found);
         }
-        Err(Error::new(Kind::Corrupt, "the driver answered another number of records than asked"))
+        Err(other_number())
+    }
+
+    pub(crate) async fn get_and_read<const N: usize>(
+        &self,
+        keys: [Key; N],
+        read: &Read,
+    ) -> Result<([Option<Record>; N], Entries)> {
+        let (found, entries) =
+            self.shared.driver.get_and_read(&self.namespace, &keys, read).await?;
+        let found = found.try_into().map_err(|_| other_number())?;
+        Ok((found, entries))
     }
 
     pub(crate) async fn find(&self, find: &Find) -> Result<Found> {
@@ -115,6 +126,10 @@ impl Space {
     pub(crate) fn forget_all(&self) {
         self.with_memory(|memory| memory.retain(|(namespace, _), _| *namespace != self.namespace));
     }
+}
+
+fn other_number() -> Error {
+    Error::new(Kind::Corrupt, "the driver answered another number of records than asked")
 }
 
 impl fmt::Debug for Space {

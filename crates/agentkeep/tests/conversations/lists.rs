@@ -201,6 +201,6 @@ async fn images_are_kept_apart_by_namespace(store: Store) {
     with_session(&ab).await;
     a.sessions().delete("s").await.unwrap();
     assert!(ab.sessions().exists("s").await.unwrap());
-    assert_eq!(store.namespaces().await.unwrap(), ["a", "ab"]);
+    assert_eq!(store.namespaces().names().await.unwrap(), ["a", "ab"]);
     assert_eq!(store.namespace("a\n").unwrap_err().kind(), Kind::InvalidId);
 }

@@ -11,6 +11,7 @@ mod forks;
 mod lists;
 mod loads;
 mod messages;
+mod namespaces;
 mod refusals;
 mod support;
 mod units;

@@ -19,6 +19,7 @@ on_every_driver!(
     attachments_are_kept_once,
     concurrent_adders_lose_nothing,
     concurrent_pops_and_adds_agree,
+    what_is_remembered_is_never_what_is_answered,
 );
 
 async fn messages_come_back_in_order_and_text_for_text(store: Store) {
@@ -301,4 +302,47 @@ async fn concurrent_pops_and_adds_agree(store: Store) {
     let mut expected = named(0..60);
     expected.sort();
     assert_eq!(seen, expected);
+}
+
+/// Reads guess the lineage that they have seen last: another handle changes it in every way.
+async fn what_is_remembered_is_never_what_is_answered(store: Store) {
+    let other = Store::over(std::sync::Arc::clone(store.driver()));
+    with_session(&store).await;
+    let chat = store.messages("s");
+    let theirs = other.messages("s");
+    theirs.add_many(messages(0..20)).await.unwrap();
+    let mut expected = named(0..20);
+    let check = async |expected: &[String]| {
+        let from = expected.len().saturating_sub(3);
+        assert_eq!(ids(&chat.last(3).await.unwrap()), expected[from..]);
+        assert_eq!(ids(&chat.range(1..3).await.unwrap()), expected[1..3]);
+        assert_eq!(chat.count().await.unwrap(), expected.len() as u64);
+        assert_eq!(ids(&chat.all().await.unwrap()), expected);
+        assert_eq!(ids(&chat.window(1_000_000).await.unwrap()), expected);
+    };
+    check(&expected).await;
+    theirs.delete("m5").await.unwrap();
+    expected.remove(5);
+    check(&expected).await;
+    theirs.add_many(messages(100..110)).await.unwrap();
+    expected.extend(named(100..110));
+    check(&expected).await;
+    theirs.truncate_after("m3").await.unwrap();
+    expected.truncate(4);
+    check(&expected).await;
+    theirs.add_many(messages(200..203)).await.unwrap();
+    expected.extend(named(200..203));
+    check(&expected).await;
+    other.sessions().delete("s").await.unwrap();
+    assert_eq!(chat.last(3).await.unwrap_err().kind(), Kind::NotFound);
+    with_session(&other).await;
+    theirs.add_many(messages(300..305)).await.unwrap();
+    check(&named(300..305)).await;
+    // Made anew in a namespace made anew.
+    other.namespaces().delete("default").await.unwrap();
+    with_session(&other).await;
+    theirs.add_many(messages(400..406)).await.unwrap();
+    check(&named(400..406)).await;
+    other.namespaces().delete("default").await.unwrap();
+    assert_eq!(chat.count().await.unwrap_err().kind(), Kind::NotFound);
 }

@@ -74,7 +74,7 @@ fn masked(line: &str, known: &mut BTreeMap<String, usize>) -> String {
 /// Everything in all namespaces.
 pub(crate) async fn dumped(store: &Store) -> String {
     let mut text = String::new();
-    for name in store.namespaces().await.unwrap() {
+    for name in store.namespaces().names().await.unwrap() {
         let namespace = Namespace::new(&name).unwrap();
         let dumped = dump(&**store.driver(), &AGENTKEEP, &namespace).await.unwrap();
         text += &["== namespace ", &name, "\n", &dumped].concat();

@@ -1,4 +1,6 @@
 //! `sessions ...`.
 
+mod conversation;
 pub(super) mod list;
+mod reading;
 pub(super) mod show;

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use agentkeep::{Error, Kind, Session, StoredMessage};
+use agentkeep::{Error, Kind, Session, Store};
 
+use super::conversation::Conversation;
+use super::reading::Reading;
 use crate::args::{Global, ShowSession};
 use crate::commands::{Outcome, open_existing};
-use crate::output::chat::Chat;
-use crate::output::time::Clock;
+use crate::output::pager::View;
 use crate::output::{self, text};
 
 /// Shows a conversation.
@@ -19,38 +20,89 @@ pub(crate) async fn run(global: &Global, args: &ShowSession) -> Outcome {
             .at(format!("session {:?}", args.id))
             .advice("agentkeep sessions list names them all")
     })?;
-    let all = store.messages(&args.id);
-    let messages = match args.last {
-        Some(count) => all.last(count).await?,
-        None => all.all().await?,
+    // Before the first read: what is added after it is hinted at.
+    let reading = Reading::of(&store, &args.id, args.last, args.follow).await?;
+    let outcome = match (global.json, args.follow) {
+        (true, true) => lines(reading, args).await,
+        (true, false) => document(&session, reading, args).await,
+        (false, _) => chat(&session, reading, args).await,
     };
+    close(&store, outcome).await
+}
+
+async fn close(store: &Store, outcome: Outcome) -> Outcome {
+    let outcome = outcome?;
     store.close().await?;
-    if global.json {
-        output::print_raw(&document(&session, &messages))?;
-        return Ok(ExitCode::SUCCESS);
+    Ok(outcome)
+}
+
+/// The records exactly as they are stored, page by page.
+async fn document(session: &Session, mut reading: Reading<'_>, args: &ShowSession) -> Outcome {
+    let mut found = Conversation::of(args);
+    output::print_raw(&format!("{{\"session\":{},\n\"messages\":[", session.json()))?;
+    let mut some = false;
+    while let Some(messages) = reading.next().await? {
+        let mut page = String::new();
+        for stored in found.choose(messages) {
+            page.push_str(if some { ",\n" } else { "\n" });
+            page.push_str(stored.message.json().as_str());
+            some = true;
+        }
+        output::print_raw(&page)?;
     }
-    if messages.is_empty() {
+    output::print_raw(if some { "\n]}\n" } else { "]}\n" })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One message a line, as they come.
+async fn lines(mut reading: Reading<'_>, args: &ShowSession) -> Outcome {
+    let mut found = Conversation::of(args);
+    while let Some(messages) = reading.next().await? {
+        let mut page = String::new();
+        for stored in found.choose(messages) {
+            page.push_str(stored.message.json().as_str());
+            page.push('\n');
+        }
+        output::print_raw(&page)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn chat(session: &Session, mut reading: Reading<'_>, args: &ShowSession) -> Outcome {
+    let mut view = if args.follow { View::Plain } else { View::paged()? };
+    let mut shown = Conversation::of(args);
+    let mut begun = false;
+    while let Some(messages) = reading.next().await? {
+        if messages.is_empty() {
+            continue;
+        }
+        if !begun {
+            view.write(&heading(session, messages[0].index))?;
+            begun = true;
+        }
+        view.write(&shown.show(messages))?;
+    }
+    if begun {
+        view.write(&shown.rest())?;
+    } else {
         output::tell("The session has no messages.");
-        return Ok(ExitCode::SUCCESS);
     }
+    view.finish()?;
+    if begun && shown.found_nothing() {
+        output::tell("The text stands in none of these messages.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn heading(session: &Session, before: u64) -> String {
     let heading = match session.title() {
         Some(title) => format!("{} ({})", title, session.id()),
         None => session.id().to_owned(),
     };
     let mut shown = format!("\x1b[1;4m{}\x1b[0m\n", text::one_line(&heading));
-    if let Some(first) = messages.first().filter(|first| first.index > 0) {
-        let _ =
-            writeln!(shown, "\x1b[2m{} before these\x1b[0m", text::counted(first.index, "message"));
+    if before > 0 {
+        let before = text::counted(before, "message");
+        let _ = writeln!(shown, "\x1b[2m{before} before these\x1b[0m");
     }
-    shown.push('\n');
-    let mut chat = Chat::of(&messages, Clock::new(args.long), args.long);
-    shown.extend(messages.iter().map(|message| chat.show(message)));
-    output::print(&format!("{}\n", shown.trim_end()))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The records exactly as they are stored.
-fn document(session: &Session, messages: &[StoredMessage]) -> String {
-    let messages = output::json_lines(messages.iter().map(|stored| stored.message.json()));
-    format!("{{\"session\":{},\n\"messages\":{messages}}}\n", session.json())
+    shown
 }

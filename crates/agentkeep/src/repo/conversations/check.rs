@@ -1,7 +1,7 @@
 //! Checking what the driver cannot know: that lineages, sessions and deletions fit together.
 
 use super::lineage::Lineage;
-use super::pending::Pending;
+use super::pending::{Pending, RootKind};
 use crate::driver::{CheckReport, Find};
 use crate::error::Result;
 use crate::json::Json;
@@ -23,7 +23,10 @@ pub(crate) async fn check(space: &Space) -> Result<CheckReport> {
             continue;
         }
         let space = space.sibling(crate::schema::Namespace::new(&namespace)?);
-        lineages(&space, &mut report).await?;
+        // What is still being copied, or removed as a whole, need not fit together.
+        if !Pending::load(&space).await?.hides_all() {
+            lineages(&space, &mut report).await?;
+        }
         due(&space, &mut report).await?;
     }
     Ok(report)
@@ -82,8 +85,14 @@ async fn due(space: &Space, report: &mut CheckReport) -> Result<()> {
         report.due(format!("{:?} import {:?}", space.namespace(), import.id), import.stage.due());
     }
     for root in &pending.roots {
-        let what =
-            if root.erase { "its erasure is not finished" } else { "its deletion is not finished" };
+        let what = match root.kind {
+            RootKind::Copy => "its copy is not finished: fork or rename again, or delete the copy",
+            RootKind::Move | RootKind::Moved => {
+                "the renaming to it is not finished: rename again, or delete the new namespace"
+            }
+            _ if root.erase => "its erasure is not finished",
+            _ => "its deletion is not finished",
+        };
         report.due(format!("{:?} {root}", space.namespace()), what);
     }
     for note in space.find_all(Find::by(&GARBAGE, "key")?).await? {

@@ -14,6 +14,7 @@ use super::{imports, sweep};
 use crate::driver::{Batch, Expect, Find, Operation, Record};
 use crate::error::{Kind, Result};
 use crate::model::document;
+use crate::repo::namespaces::clear;
 use crate::repo::plan::{Guard, Intent, Plan};
 use crate::repo::space::Space;
 use crate::repo::unit::Unit;
@@ -41,6 +42,10 @@ pub struct Collected {
 pub(crate) async fn collect(space: &Space) -> Result<Collected> {
     let mut collected = Collected::default();
     roots(space, &mut collected).await?;
+    // What is being copied has not got all its lineages yet: nothing here can be told as garbage.
+    if Pending::load(space).await?.held_by().is_some() {
+        return Ok(collected);
+    }
     imports::abandoned(space, &mut collected).await?;
     garbage(space, &mut collected).await?;
     old_blobs(space, &mut collected).await?;
@@ -60,6 +65,13 @@ pub(crate) async fn roots(space: &Space, collected: &mut Collected) -> Result<()
     loop {
         let pending = Pending::load(space).await?;
         let Some(root) = pending.roots.first().cloned() else { return Ok(()) };
+        if pending.held_by().is_some() {
+            return Ok(());
+        }
+        if root.kind == RootKind::Namespace {
+            clear::clear(space, pending.version(), collected).await?;
+            continue;
+        }
         if !step(space, &root, collected).await? {
             let done = Unit::new(space.clone()).with(Unlist { root }).commit().await;
             ignore_conflict(done.map(|_| ()))?;
@@ -73,6 +85,10 @@ async fn step(space: &Space, root: &Root, collected: &mut Collected) -> Result<b
         RootKind::Container => "by_container",
         RootKind::Image => "by_image",
         RootKind::Tag => "by_tag",
+        // Cleared as a whole, or no deletion.
+        RootKind::Namespace | RootKind::Copy | RootKind::Move | RootKind::Moved => {
+            return Ok(false);
+        }
     };
     let sessions = first(space, &SESSIONS, index, &root.id, STEP).await?;
     if !sessions.is_empty() {

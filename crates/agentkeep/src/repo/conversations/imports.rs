@@ -61,12 +61,24 @@ pub(crate) struct Import {
 pub(crate) struct Run {
     pub(crate) import: Turn,
     token: String,
+    /// True once it is on the list: it may write only as long as it stays there.
+    pub(super) begun: bool,
 }
 
 impl Run {
     /// A run that nobody else has.
     pub(crate) fn new(import: &Turn) -> Self {
-        Self { import: import.clone(), token: uuid::Uuid::new_v4().simple().to_string() }
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        Self { import: import.clone(), token, begun: false }
+    }
+
+    /// Refuses when this run was on the list and another one has its place, or nobody.
+    fn refuse_overtaken(&self, pending: &Pending) -> Result<()> {
+        let listed = pending.import(self.import.as_str());
+        if listed.map_or(self.begun, |listed| listed.run != self.token) {
+            return Err(taken_over(self.import.as_str()));
+        }
+        Ok(())
     }
 }
 
@@ -171,10 +183,8 @@ pub(crate) async fn let_in(
         pending = Pending::load(space).await?;
     }
     let import = own.map_or("", |run| run.import.as_str());
-    if let (Some(own), Some(listed)) = (own, pending.import(import))
-        && listed.run != own.token
-    {
-        return Err(taken_over(import));
+    if let Some(own) = own {
+        own.refuse_overtaken(&pending)?;
     }
     let seen = pending.as_seen_by(import);
     seen.refuse_locked()?;
@@ -182,8 +192,8 @@ pub(crate) async fn let_in(
 }
 
 fn taken_over(import: &str) -> Error {
-    let message = format!("another run of the import {import} has taken over");
-    Error::new(Kind::Conflict, message).retryable(false).advice("let that run end")
+    let message = format!("the import {import} was taken over by another run, or taken back");
+    Error::new(Kind::Conflict, message).retryable(false).advice("let that end, then run it again")
 }
 
 /// Takes away what imports that were given up have staged.
@@ -230,10 +240,11 @@ impl Intent for SetStage {
             pending = (*Pending::load(plan.space).await?).clone();
         }
         let id = self.run.import.as_str();
+        pending.refuse_if_held(plan.space.namespace())?;
         pending.as_seen_by(id).refuse_locked()?;
         plan.expect(Expect::Version(Pending::key()?, pending.version()), Guard::Retry);
-        if self.stage.is_none() && pending.import(id).is_some_and(|own| own.run != self.run.token) {
-            return Err(taken_over(id));
+        if self.stage.is_none() || self.run.begun {
+            self.run.refuse_overtaken(&pending)?;
         }
         pending.imports.retain(|import| import.id != id);
         if let Some(stage) = self.stage {

@@ -328,6 +328,7 @@ impl Load {
                 Mode::Many
             }
         };
+        self.run.begun = self.mode == Mode::Many;
         (self.operations, self.bytes, self.session) = (0, 0, None);
         Ok(self.mode != Mode::Nothing)
     }
@@ -369,7 +370,7 @@ impl Load {
     async fn flush(&mut self) -> Result<()> {
         if !self.unit.is_empty() {
             let next = Unit::new(self.space.clone()).turn(&self.run.import).run_of(&self.run);
-            std::mem::replace(&mut self.unit, next).commit().await?;
+            std::mem::replace(&mut self.unit, next).run_of(&self.run).commit().await?;
             (self.operations, self.bytes) = (0, 0);
         }
         if let Some((stage, since)) = self.listed

@@ -6,7 +6,7 @@ use super::add::{AddIntent, Added};
 use super::collect;
 use super::cut::{Cut, CutIntent, Taken};
 use super::edit::EditIntent;
-use super::view::with_view;
+use super::view::{First, with_view};
 use super::window::{estimate_tokens, window};
 use crate::error::Result;
 use crate::model::{Message, StoredMessage};
@@ -50,7 +50,8 @@ impl<'a> Messages<'a> {
     /// # Errors
     /// `NotFound` without the session.
     pub async fn count(&self) -> Result<u64> {
-        with_view(self.space, self.session, async |view| view.count().await.map(Some)).await
+        with_view(self.space, self.session, First::End, async |view| view.count().await.map(Some))
+            .await
     }
 
     /// All messages, oldest first.
@@ -66,7 +67,10 @@ impl<'a> Messages<'a> {
     /// # Errors
     /// `NotFound` without the session.
     pub async fn last(&self, count: u64) -> Result<Vec<StoredMessage>> {
-        with_view(self.space, self.session, async |view| view.last(u64::MAX, count).await).await
+        with_view(self.space, self.session, First::Last(count), async |view| {
+            view.last(u64::MAX, count).await
+        })
+        .await
     }
 
     /// The messages in a range of indexes, which count from 0; what lies beyond the end is left
@@ -85,7 +89,10 @@ impl<'a> Messages<'a> {
             Bound::Excluded(&to) => to,
             Bound::Unbounded => u64::MAX,
         };
-        with_view(self.space, self.session, async |view| view.range(from, to).await).await
+        with_view(self.space, self.session, First::Range(from, to), async |view| {
+            view.range(from, to).await
+        })
+        .await
     }
 
     /// The message with this id; `None` when the session has none.
@@ -94,7 +101,7 @@ impl<'a> Messages<'a> {
     /// `NotFound` without the session, `InvalidId`.
     pub async fn get(&self, id: &str) -> Result<Option<StoredMessage>> {
         let id = crate::schema::EntryId::new(id)?;
-        with_view(self.space, self.session, async |view| {
+        with_view(self.space, self.session, First::Other, async |view| {
             Ok(Some(view.by_ids(std::slice::from_ref(&id)).await?.into_iter().next()))
         })
         .await
@@ -118,7 +125,10 @@ impl<'a> Messages<'a> {
         budget: usize,
         tokens: impl Fn(&Message) -> usize + Sync,
     ) -> Result<Vec<StoredMessage>> {
-        with_view(self.space, self.session, async |view| window(view, budget, &tokens).await).await
+        with_view(self.space, self.session, First::Last(super::window::STEP), async |view| {
+            window(view, budget, &tokens).await
+        })
+        .await
     }
 
     /// Takes the newest message away and answers it; `None` when there is none.

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use super::imports::Import;
-use crate::driver::Record;
+use crate::driver::{Put, Record, Save};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 use crate::model::{Image, Session};
 use crate::repo::space::Space;
-use crate::schema::{DELETIONS, IMAGES, Key};
+use crate::schema::{DELETIONS, IMAGES, Key, Namespace};
 
 /// What kind of thing was deleted with all that belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,14 @@ pub(crate) enum RootKind {
     Container,
     Image,
     Tag,
+    /// The namespace itself, with all that is in it.
+    Namespace,
+    /// Not deleted: what is here is still being copied from the namespace `id`, and hidden till then.
+    Copy,
+    /// Not deleted: the namespace is being renamed to `id`, and only read till then.
+    Move,
+    /// As `Move`, and the copy is whole: `id` may be switched on, or is.
+    Moved,
 }
 
 /// A deletion under way.
@@ -45,7 +53,17 @@ impl RootKind {
             Self::Container => "container",
             Self::Image => "image",
             Self::Tag => "tag",
+            Self::Namespace => "namespace",
+            Self::Copy => "copy",
+            Self::Move => "move",
+            Self::Moved => "moved",
         }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let all = [Self::Container, Self::Image, Self::Tag, Self::Namespace];
+        let copying = [Self::Copy, Self::Move, Self::Moved];
+        all.into_iter().chain(copying).find(|kind| kind.name() == name)
     }
 }
 
@@ -58,6 +76,16 @@ impl std::fmt::Display for Root {
 impl Pending {
     pub(crate) fn key() -> Result<Key> {
         Key::new(&DELETIONS, ["pending"])
+    }
+
+    /// These roots, to be written.
+    pub(crate) fn of(roots: Vec<Root>) -> Self {
+        Self { roots, ..Self::default() }
+    }
+
+    /// The write of the record.
+    pub(crate) fn put(&self) -> Result<Put> {
+        Put::new(Self::key()?, self.to_json(), Save::Any)
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -91,11 +119,6 @@ impl Pending {
         self.roots.is_empty() && self.imports.is_empty()
     }
 
-    /// True when all of the namespace belongs to an import that is not switched on yet.
-    pub(crate) fn hides_all(&self) -> bool {
-        self.imports.iter().any(|import| import.stage.hides())
-    }
-
     /// The import of this id, if it is under way.
     pub(crate) fn import(&self, id: &str) -> Option<&Import> {
         self.imports.iter().find(|import| import.id == id)
@@ -107,6 +130,11 @@ impl Pending {
             Some(import) => Err(import.in_the_way()),
             None => Ok(()),
         }
+    }
+
+    /// Refuses to copy or rename what an import is changing.
+    pub(crate) fn refuse_importing(&self) -> Result<()> {
+        self.imports.first().map_or(Ok(()), |import| Err(import.in_the_way()))
     }
 
     /// The list as the import `own` sees it: what it has staged is there for it.
@@ -141,12 +169,7 @@ impl Pending {
 
     pub(crate) fn from_json(json: &Json, version: u64) -> Result<Self> {
         let parse = |root: Json| {
-            let kind = match root.member("kind")?.to_text()?.as_str() {
-                "container" => RootKind::Container,
-                "image" => RootKind::Image,
-                "tag" => RootKind::Tag,
-                _ => return None,
-            };
+            let kind = RootKind::named(&root.member("kind")?.to_text()?)?;
             let erase = root.raw_member("erase") == Some("true");
             Some(Root { kind, id: root.member("id")?.to_text()?, erase })
         };
@@ -162,26 +185,57 @@ impl Pending {
         }
     }
 
+    /// True when everything in the namespace is gone, or not yet there, for readers.
+    pub(crate) fn hides_all(&self) -> bool {
+        let hides = |root: &Root| matches!(root.kind, RootKind::Namespace | RootKind::Copy);
+        self.roots.iter().any(hides) || self.imports.iter().any(|import| import.stage.hides())
+    }
+
+    /// The root of a copy or a renaming under way, which nobody else may write into.
+    pub(crate) fn held_by(&self) -> Option<&Root> {
+        let holds =
+            |root: &&Root| matches!(root.kind, RootKind::Copy | RootKind::Move | RootKind::Moved);
+        self.roots.iter().find(holds)
+    }
+
+    /// Refuses to write while a copy or a renaming is under way.
+    pub(crate) fn refuse_if_held(&self, namespace: &Namespace) -> Result<()> {
+        let Some(root) = self.held_by() else { return Ok(()) };
+        let (what, advice) = match root.kind {
+            RootKind::Copy => (
+                format!("it is still being copied from namespace {:?}", root.id),
+                "finish the copy by asking for it again, or delete this namespace",
+            ),
+            _ => (
+                format!("it is being renamed to {:?}, and only read till then", root.id),
+                "finish the renaming by asking for it again, or delete the new namespace",
+            ),
+        };
+        let error = Error::new(Kind::Conflict, what).at(format!("namespace {namespace:?}"));
+        Err(error.retryable(false).advice(advice))
+    }
+
     fn lists(&self, kind: RootKind, id: &str) -> bool {
         self.roots.iter().any(|root| root.kind == kind && root.id == id)
     }
 
     /// True when the image is gone for readers.
     pub(crate) fn hides_image(&self, image: &Image) -> bool {
-        self.hides_all()
-            || !self.roots.is_empty()
-                && (self.lists(RootKind::Image, image.id())
-                    || self.lists(RootKind::Container, &image.container_id())
-                    || image.tags().iter().any(|tag| self.lists(RootKind::Tag, tag)))
+        !self.is_clear()
+            && (self.hides_all()
+                || self.lists(RootKind::Image, image.id())
+                || self.lists(RootKind::Container, &image.container_id())
+                || image.tags().iter().any(|tag| self.lists(RootKind::Tag, tag)))
     }
 
     /// True when the session is gone for readers: itself, or its image.
     pub(crate) async fn hides_session(&self, space: &Space, session: &Session) -> Result<bool> {
-        if self.hides_all() || self.roots.is_empty() {
-            return Ok(self.hides_all());
+        if self.is_clear() {
+            return Ok(false);
         }
         let image_id = session.image_id();
-        if self.lists(RootKind::Image, &image_id)
+        if self.hides_all()
+            || self.lists(RootKind::Image, &image_id)
             || self.lists(RootKind::Container, &session.container_id())
             || session.tags().iter().any(|tag| self.lists(RootKind::Tag, tag))
         {

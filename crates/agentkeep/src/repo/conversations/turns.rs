@@ -1,9 +1,11 @@
 //! What one turn of an agent wrote.
 
 use super::lineage::Lineage;
+use super::lists::Kept as _;
+use super::pending::Pending;
 use crate::driver::{Find, MAX_LIMIT, Read, Which};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Message, StoredMessage};
+use crate::model::{Message, Session, StoredMessage};
 use crate::repo::space::Space;
 use crate::schema::{MESSAGES, Turn, Value};
 
@@ -28,9 +30,13 @@ pub(crate) async fn read(space: &Space, turn: &Turn) -> Result<Vec<TurnMessages>
     let mut streams: Vec<_> = found.entries.iter().map(|entry| &entry.stream).collect();
     streams.dedup();
     let mut turns: Vec<TurnMessages> = Vec::new();
+    let pending = Pending::load(space).await?;
     for stream in streams {
         let find = Find::by(&crate::schema::LINEAGES, "by_stream")?;
         for record in space.find_all(find.equal(Value::text(stream.as_str()))).await? {
+            if !pending.roots.is_empty() && hidden(space, &pending, record.key.first()).await? {
+                continue;
+            }
             let (lineage, _) = Lineage::of_record(&record)?;
             let entries = found.entries.iter().filter(|entry| entry.stream == *stream);
             let messages: Vec<StoredMessage> = entries
@@ -57,4 +63,12 @@ pub(crate) async fn read(space: &Space, turn: &Turn) -> Result<Vec<TurnMessages>
         }
     }
     Ok(turns)
+}
+
+/// True when a deletion that is still being collected has taken the session away.
+async fn hidden(space: &Space, pending: &Pending, session: &str) -> Result<bool> {
+    match space.get(&Session::key(session)?).await? {
+        Some(record) => Session::from_json(record.body)?.hidden(space, pending).await,
+        None => Ok(true),
+    }
 }

@@ -1,5 +1,7 @@
 //! Reading a conversation through its lineage.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::lineage::Lineage;
 use super::pending::Pending;
 use crate::driver::{Entries, Entry, Read, Stretch, Which};
@@ -18,7 +20,9 @@ const ATTEMPTS: u32 = 5;
 pub(crate) struct View<'a> {
     space: &'a Space,
     session: &'a str,
-    pub(crate) lineage: Lineage,
+    pub(crate) lineage: Arc<Lineage>,
+    /// What was read in one call with the lineage.
+    ahead: Mutex<Option<(Asked, Entries)>>,
 }
 
 pub(crate) fn not_found(session: &str) -> Error {
@@ -26,14 +30,37 @@ pub(crate) fn not_found(session: &str) -> Error {
         .advice("save the session first, or list the sessions to find it")
 }
 
-/// Runs `read` on the conversation, again if a deletion came in between.
+/// What a read will ask for first, so that it can be had in one call with the lineage.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum First {
+    /// The last messages.
+    Last(u64),
+    /// Messages from an index on, up to another.
+    Range(u64, u64),
+    /// The end of the open stream.
+    End,
+    /// Something else.
+    Other,
+}
+
+/// A read of stretches, as [`View`] asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Asked {
+    stretches: Vec<Stretch>,
+    reverse: bool,
+    limit: u64,
+}
+
+/// Runs `read` on the conversation, again if a deletion came in between. What it asks for first
+/// is read ahead, by the lineage that is remembered.
 pub(crate) async fn with_view<'a, T>(
     space: &'a Space,
     session: &'a str,
+    first: First,
     read: impl AsyncFn(&View<'a>) -> Result<Option<T>>,
 ) -> Result<T> {
     for _ in 0..ATTEMPTS {
-        let view = View::open(space, session).await?;
+        let view = View::open(space, session, first).await?;
         if let Some(answer) = read(&view).await? {
             return Ok(answer);
         }
@@ -43,36 +70,99 @@ pub(crate) async fn with_view<'a, T>(
         .advice("run check"))
 }
 
+impl Asked {
+    /// What `first` comes to by this lineage, if it asks for stretches.
+    fn of(first: First, lineage: &Lineage) -> Option<Self> {
+        let asked = match first {
+            First::Last(count) if (1..=STEP).contains(&count) => Self::last(lineage, count),
+            First::Range(from, to) if from < to => {
+                Self::range(lineage, from, (to - from).min(STEP))
+            }
+            First::End => Self::end(lineage)?,
+            _ => return None,
+        };
+        (!asked.stretches.is_empty()).then_some(asked)
+    }
+
+    fn last(lineage: &Lineage, count: u64) -> Self {
+        // The open segment may hold none or all of them: ask for as many closed ones as well.
+        let from = lineage.closed_len().saturating_sub(count);
+        Self { stretches: lineage.stretches(from, u64::MAX), reverse: true, limit: count }
+    }
+
+    fn range(lineage: &Lineage, from: u64, step: u64) -> Self {
+        let stretches = lineage.stretches(from, from.saturating_add(step));
+        Self { stretches, reverse: false, limit: step }
+    }
+
+    fn end(lineage: &Lineage) -> Option<Self> {
+        let stream = lineage.open()?.stream.clone();
+        let stretches = vec![Stretch { stream, from: u64::MAX, to: u64::MAX }];
+        Some(Self { stretches, reverse: false, limit: 1 })
+    }
+
+    fn read(&self) -> Read {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let which = Which::Stretches(self.stretches.clone());
+        Read { log: &MESSAGES, which, reverse: self.reverse, limit }
+    }
+}
+
 impl<'a> View<'a> {
-    async fn open(space: &'a Space, session: &'a str) -> Result<Self> {
-        let keys =
-            [Key::new(&LINEAGES, [session])?, Pending::key()?, Key::new(&SESSIONS, [session])?];
-        let found = space.get_many(&keys).await?;
-        let [Some(lineage), pending, record] = found.as_slice() else {
+    async fn open(space: &'a Space, session: &'a str, first: First) -> Result<Self> {
+        let key = Key::new(&LINEAGES, [session])?;
+        let keys = [key.clone(), Pending::key()?];
+        let guess = space.remembered::<Lineage>(&key);
+        let asked = guess.as_ref().and_then(|(guess, _)| Asked::of(first, guess));
+        let ([lineage, pending], ahead) = if let Some(asked) = asked {
+            let (found, entries) = space.get_and_read(keys, &asked.read()).await?;
+            (found, Some((asked, entries)))
+        } else {
+            let found = <[_; 2]>::try_from(space.get_many(&keys).await?);
+            (found.map_err(|_| not_found(session))?, None)
+        };
+        let Some(record) = lineage else {
+            space.forget(&key);
             return Err(not_found(session));
         };
-        let pending = Pending::of_record(pending.as_ref())?;
-        if let (false, Some(record)) = (pending.is_clear(), record) {
-            let session_record = Session::from_json(record.body.clone())?;
-            if pending.hides_session(space, &session_record).await? {
-                return Err(not_found(session));
-            }
+        if !Pending::of_record(pending.as_ref())?.is_clear() {
+            Self::expect_visible(space, session).await?;
         }
-        let (lineage, _) = Lineage::of_record(lineage)?;
-        Ok(Self { space, session, lineage })
+        if let Some((guess, version)) = guess
+            && version == record.version
+        {
+            return Ok(Self { space, session, lineage: guess, ahead: Mutex::new(ahead) });
+        }
+        let (lineage, version) = Lineage::of_record(&record)?;
+        let lineage = Arc::new(lineage);
+        space.remember(key, Arc::clone(&lineage), version);
+        Ok(Self { space, session, lineage, ahead: Mutex::default() })
+    }
+
+    /// The session must not belong to what a deletion under way has taken.
+    async fn expect_visible(space: &Space, session: &str) -> Result<()> {
+        let keys = [Key::new(&SESSIONS, [session])?, Pending::key()?];
+        let found = space.get_many(&keys).await?;
+        // A deletion may have been collected since.
+        let [Some(record), pending] = found.as_slice() else { return Err(not_found(session)) };
+        let pending = Pending::of_record(pending.as_ref())?;
+        let session_record = Session::from_json(record.body.clone())?;
+        if pending.hides_session(space, &session_record).await? {
+            return Err(not_found(session));
+        }
+        Ok(())
     }
 
     /// A conversation whose lineage is known already.
     pub(crate) fn of(space: &'a Space, session: &'a str, lineage: Lineage) -> Self {
-        Self { space, session, lineage }
+        Self { space, session, lineage: Arc::new(lineage), ahead: Mutex::default() }
     }
 
     /// The last number of the open stream: 0 when there is none yet, `None` when the lineage is
     /// closed.
     pub(crate) async fn open_end(&self) -> Result<Option<u64>> {
-        let Some(open) = self.lineage.open() else { return Ok(None) };
-        let stretch = Stretch { stream: open.stream.clone(), from: u64::MAX, to: u64::MAX };
-        let entries = self.read(vec![stretch], false, 1).await?;
+        let Some(asked) = Asked::end(&self.lineage) else { return Ok(None) };
+        let entries = self.read(&asked).await?;
         Ok(Some(entries.heads.first().and_then(Option::as_ref).map_or(0, |head| head.last)))
     }
 
@@ -85,10 +175,12 @@ impl<'a> View<'a> {
         Ok(self.lineage.closed_len() + open)
     }
 
-    async fn read(&self, stretches: Vec<Stretch>, reverse: bool, limit: u64) -> Result<Entries> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let which = Which::Stretches(stretches);
-        self.space.read(&Read { log: &MESSAGES, which, reverse, limit }).await
+    async fn read(&self, asked: &Asked) -> Result<Entries> {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match ahead {
+            Some((known, entries)) if known == *asked => Ok(entries),
+            _ => self.space.read(&asked.read()).await,
+        }
     }
 
     /// The messages `from..to`, oldest first; `None` when some of them have been collected
@@ -98,13 +190,14 @@ impl<'a> View<'a> {
         let (mut at, closed) = (from, self.lineage.closed_len());
         while at < to {
             let step = (to - at).min(STEP);
-            let stretches = self.lineage.stretches(at, at + step);
+            let asked = Asked::range(&self.lineage, at, step);
+            let stretches = &asked.stretches;
             if stretches.is_empty() {
                 break;
             }
-            let entries = self.read(stretches.clone(), false, step).await?.entries;
+            let entries = self.read(&asked).await?.entries;
             let read = entries.len() as u64;
-            if !adjacent(&stretches, 0, stretches[0].from, &entries) {
+            if !adjacent(stretches, 0, stretches[0].from, &entries) {
                 return Ok(None);
             }
             messages.extend((at..).zip(entries).map(|(index, entry)| stored(index, entry)));
@@ -127,12 +220,12 @@ impl<'a> View<'a> {
             let total = self.count().await?;
             return self.range(total.saturating_sub(count), u64::MAX).await;
         }
-        // The open segment may hold none or all of them: ask for as many closed ones as well.
-        let stretches = self.lineage.stretches(closed.saturating_sub(count), u64::MAX);
+        let asked = Asked::last(&self.lineage, count);
+        let stretches = &asked.stretches;
         if stretches.is_empty() || count == 0 {
             return Ok(Some(Vec::new()));
         }
-        let mut entries = self.read(stretches.clone(), true, count).await?.entries;
+        let mut entries = self.read(&asked).await?.entries;
         entries.reverse();
         let Some(oldest) = entries.first() else { return Ok((closed == 0).then(Vec::new)) };
         let holds =
@@ -141,7 +234,7 @@ impl<'a> View<'a> {
         let index = self.lineage.index_of(&oldest.stream, oldest.number);
         let (Some(place), Some(first)) = (place, index) else { return Ok(None) };
         let len = entries.len() as u64;
-        let whole = adjacent(&stretches, place, oldest.number, &entries)
+        let whole = adjacent(stretches, place, oldest.number, &entries)
             && (len == count || first == 0)
             && first + len >= closed;
         let messages = (first..).zip(entries).map(|(index, entry)| stored(index, entry));

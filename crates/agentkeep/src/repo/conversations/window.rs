@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::model::{Message, StoredMessage};
 
 /// Messages looked at in one step.
-const STEP: u64 = 200;
+pub(super) const STEP: u64 = 200;
 
 /// A rough count of the tokens of a message: a quarter of its bytes, at least 1.
 ///

@@ -143,6 +143,23 @@ impl Reader for Sqlite {
         read.await.map_err(in_sqlite)
     }
 
+    async fn get_and_read(
+        &self,
+        namespace: &Namespace,
+        keys: &[Key],
+        read: &Read,
+    ) -> Result<(Vec<Option<Record>>, Entries)> {
+        read.validate()?;
+        let (sql, namespace) = (Arc::clone(&self.sql), namespace.clone());
+        let (keys, read) = (keys.to_vec(), read.clone());
+        let both = self.readers.run(move |connection| {
+            let get = |key| find::get(connection, &sql, &namespace, key);
+            let records = keys.iter().map(get).collect::<Result<_>>()?;
+            Ok((records, read::read(connection, &sql, &namespace, &read)?))
+        });
+        both.await.map_err(in_sqlite)
+    }
+
     async fn blobs(
         &self,
         namespace: &Namespace,
