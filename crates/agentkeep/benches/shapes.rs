@@ -140,12 +140,14 @@ fn images(runtime: &Runtime) {
     insert_images(plain, (0..5_000).map(image));
     runtime.block_on(async {
         let mut unit = store.unit();
-        (0..50).for_each(|n| {
-            std::hint::black_box(unit.containers().save(Container::new(&format!("c{n}")).unwrap()))
-        });
+        for n in 0..50 {
+            unit.containers().save(Container::new(&format!("c{n}")).unwrap());
+        }
         unit.commit().await.unwrap();
         let mut unit = store.unit();
-        (0..5_000).for_each(|n| std::hint::black_box(unit.images().save(image(n))));
+        for n in 0..5_000 {
+            unit.images().save(image(n));
+        }
         unit.commit().await.unwrap();
     });
     let by_container = "SELECT body FROM images WHERE container = 'c7' ORDER BY created DESC, id";

@@ -42,7 +42,7 @@ pub(crate) async fn whole(store: &Store) -> Reading {
     let mut reading = Reading::default();
     let described = store.describe();
     reading.note("store", Ok((&described.store_id, described.epoch, described.format)));
-    reading.note("namespaces", store.namespaces().await);
+    reading.note("namespaces", store.namespaces().names().await);
     for name in ["default", "tenant"] {
         let space = Namespace::new(name).unwrap();
         reading.note("dump", dump(&**store.driver(), &AGENTKEEP, &space).await);
