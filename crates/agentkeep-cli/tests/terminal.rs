@@ -97,7 +97,7 @@ fn nothing_stored_reaches_the_terminal_as_a_command() {
         let (_, shown) = Terminal::run(&home, &args, &env).end();
         // Our own styles are `ESC [ ... m`.
         let plain = anstream::adapter::strip_str(&shown).to_string();
-        let styles = shown.matches("\u{1b}").count();
+        let styles = shown.matches('\u{1b}').count();
         let own = shown.matches("\u{1b}[").count();
         assert_eq!(styles, own, "{args:?}: {shown:?}");
         let bad =
