@@ -11,6 +11,7 @@ pub static AGENTKEEP: Schema = Schema {
     logs: &[&MESSAGES],
     views: &[LineageView {
         name: "session_messages",
+        since: 1,
         table: &LINEAGES,
         member: "segments",
         log: &MESSAGES,
@@ -24,6 +25,7 @@ pub static BUILT_IN: [&Table; 3] = [&STREAMS, &NAMESPACES, &BLOBS];
 /// updated}`. `first` is the smallest number still there (`last` + 1 when none is).
 pub static STREAMS: Table = Table {
     name: "_streams",
+    since: 1,
     key: &["log", "stream"],
     fields: &[],
     // An index over `updated` would cost every append a second index entry.
@@ -33,12 +35,13 @@ pub static STREAMS: Table = Table {
 /// Built in: one record for each namespace, with the user's own fields; made by its first write.
 /// Read alike from every namespace.
 pub static NAMESPACES: Table =
-    Table { name: "_namespaces", key: &["namespace"], fields: &[], indexes: &[] };
+    Table { name: "_namespaces", since: 1, key: &["namespace"], fields: &[], indexes: &[] };
 
 /// Built in: one record for each blob: `{hash, size, references, unreferencedSince}`, the last
 /// only while nothing refers to it.
 pub static BLOBS: Table = Table {
     name: "_blobs",
+    since: 1,
     key: &["hash"],
     fields: &[field("unreferenced_since", &["unreferencedSince"])],
     indexes: &[Index { name: "by_unreferenced", fields: &[("unreferenced_since", Ascending)] }],
@@ -47,6 +50,7 @@ pub static BLOBS: Table = Table {
 /// Isolation boundaries that group images.
 pub static CONTAINERS: Table = Table {
     name: "containers",
+    since: 1,
     key: &["container_id"],
     fields: &[field("created_at", &["createdAt"])],
     indexes: &[NEWEST],
@@ -55,6 +59,7 @@ pub static CONTAINERS: Table = Table {
 /// Agents' definitions with their conversation.
 pub static IMAGES: Table = Table {
     name: "images",
+    since: 1,
     key: &["image_id"],
     fields: &[
         field("container_id", &["containerId"]),
@@ -81,6 +86,7 @@ pub static IMAGES: Table = Table {
 /// Conversations.
 pub static SESSIONS: Table = Table {
     name: "sessions",
+    since: 1,
     key: &["session_id"],
     fields: &[
         field("image_id", &["imageId"]),
@@ -102,6 +108,7 @@ pub static SESSIONS: Table = Table {
 /// For each session the segments of message streams that make up its conversation.
 pub static LINEAGES: Table = Table {
     name: "lineages",
+    since: 1,
     key: &["session_id"],
     fields: &[list("streams", &["streams"])],
     indexes: &[Index { name: "by_stream", fields: &[("streams", Ascending)] }],
@@ -109,11 +116,12 @@ pub static LINEAGES: Table = Table {
 
 /// What has been deleted and is still being collected: one record, `pending`.
 pub static DELETIONS: Table =
-    Table { name: "deletions", key: &["name"], fields: &[], indexes: &[] };
+    Table { name: "deletions", since: 1, key: &["name"], fields: &[], indexes: &[] };
 
 /// Streams that may have entries which no lineage refers to.
 pub static GARBAGE: Table = Table {
     name: "garbage",
+    since: 1,
     key: &["stream"],
     fields: &[field("since", &["since"])],
     indexes: &[Index { name: "by_age", fields: &[("since", Ascending)] }],
@@ -121,10 +129,10 @@ pub static GARBAGE: Table = Table {
 
 /// Definitions that are no images, as other programs gave them.
 pub static DEFINITIONS: Table =
-    Table { name: "definitions", key: &["kind", "id"], fields: &[], indexes: &[] };
+    Table { name: "definitions", since: 1, key: &["kind", "id"], fields: &[], indexes: &[] };
 
 /// The messages of all conversations.
-pub static MESSAGES: Log = Log { name: "messages" };
+pub static MESSAGES: Log = Log { name: "messages", since: 1 };
 
 /// Newest first, then by id.
 const NEWEST: Index = Index { name: "newest", fields: &[("created_at", Descending)] };
