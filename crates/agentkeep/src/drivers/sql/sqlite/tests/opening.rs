@@ -95,7 +95,7 @@ async fn an_older_format_gets_what_later_ones_brought() {
     commit(&store, [Operation::Put(put)]).await;
     assert_eq!(store.check().await.unwrap().damage, []);
     store.close().await.unwrap();
-    let error = refused(home.try_open()).await;
+    let error = refused(open(&home.path())).await;
     assert_eq!(error.kind(), Kind::NewerFormat, "{error}");
 }
 
