@@ -476,7 +476,7 @@ impl Load {
     }
 
     /// Compares with the messages at the same places, which are read one after the other: what
-    /// has come in before mostly stands there. `None` for those that differ.
+    /// has come in before mostly stands there. `None` for those that differ or have no id.
     async fn in_step(
         &self,
         view: &View<'_>,
@@ -490,16 +490,11 @@ impl Load {
         {
             let same = stored.message.entry_id() == message.entry_id()
                 && stored.message.json() == message.json();
-            if !same {
-                continue;
+            if same {
+                known.at = stored.index + 1;
+                // Those without an id go by how many there are of each, in their order.
+                *found = message.id().is_some().then(|| self.same(&stored));
             }
-            if message.id().is_none()
-                && let Some((left, _)) = known.nameless.get_mut(&digest(message))
-            {
-                *left = left.saturating_sub(1);
-            }
-            *found = Some(self.same(&stored));
-            known.at = stored.index + 1;
         }
         Ok(found)
     }
