@@ -357,9 +357,10 @@ async fn nothing_is_loaded_into_what_is_being_copied_or_renamed(store: Store) {
         // Given up when it first tells how far it is.
         let run = tokio::spawn(async move {
             let stop = |_: &Copied| std::panic::resume_unwind(Box::new("interrupted"));
-            match renames {
-                true => copying.namespaces().rename_with("from", "to", stop).await,
-                false => copying.namespaces().fork_with("from", "to", stop).await,
+            if renames {
+                copying.namespaces().rename_with("from", "to", stop).await
+            } else {
+                copying.namespaces().fork_with("from", "to", stop).await
             }
         });
         assert!(run.await.unwrap_err().is_panic());
