@@ -12,6 +12,8 @@
  *               link-copies no-locks
  * FAULTS_SEED   what stands for the machine's randomness */
 #define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -345,6 +347,22 @@ int close(int fd)
 	free(fds[fd].path);
 	fds[fd].path = 0;
 	int result = syscall(SYS_close, fd);
+	note(CLOSE, fd, 0, 0, 0, 0, 0);
+	leave();
+	return result;
+}
+
+/* It closes the folder's handle inside the C library. */
+int closedir(DIR *dir)
+{
+	static int (*real)(DIR *);
+	int fd = dirfd(dir);
+	if (!real) *(void **)&real = dlsym(RTLD_NEXT, "closedir");
+	if (!tracked(fd)) return real(dir);
+	enter();
+	free(fds[fd].path);
+	fds[fd].path = 0;
+	int result = real(dir);
 	note(CLOSE, fd, 0, 0, 0, 0, 0);
 	leave();
 	return result;

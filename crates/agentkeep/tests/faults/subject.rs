@@ -34,12 +34,20 @@ impl Subject for ByUrl {
 }
 
 /// All drivers under the faults. Their stores lie two folders deep, which opening has to make.
-pub(crate) static ALL: [&'static dyn Subject; 1] = [&ByUrl {
-    name: "sqlite",
-    url: |folder, durability| {
-        format!("sqlite:{folder}/made/by-open/keep.db?durability={durability}&timeout=10")
+pub(crate) static ALL: [&'static dyn Subject; 2] = [
+    &ByUrl {
+        name: "sqlite",
+        url: |folder, durability| {
+            format!("sqlite:{folder}/made/by-open/keep.db?durability={durability}&timeout=10")
+        },
     },
-}];
+    &ByUrl {
+        name: "file",
+        url: |folder, durability| {
+            format!("file:{folder}/made/by-open/keep?durability={durability}&timeout=10")
+        },
+    },
+];
 
 pub(crate) fn named(name: &str) -> &'static dyn Subject {
     *ALL.iter().find(|subject| subject.name() == name).unwrap()
