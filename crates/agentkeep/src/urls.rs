@@ -47,12 +47,13 @@ pub async fn open(url: &str) -> Result<Arc<dyn Driver>> {
 async fn open_file(parts: &Parts<'_>) -> Result<Arc<dyn Driver>> {
     use crate::drivers::file::{Files, Options};
     let mut options = Options::default();
-    parts.refuse_unknown(&["durability", "create", "network_fs", "timeout"])?;
+    parts.refuse_unknown(&["durability", "create", "network_fs", "upgrade", "timeout"])?;
     for (name, value) in &parts.options {
         match name.as_str() {
             "durability" => options.durability = value.parse()?,
             "create" => options.create = yes_or_no(name, value)?,
             "network_fs" => options.network_fs = yes_or_no(name, value)?,
+            "upgrade" => options.upgrade = yes_or_no(name, value)?,
             _ => options.timeout = seconds(name, value)?,
         }
     }

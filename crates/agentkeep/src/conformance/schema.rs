@@ -15,6 +15,7 @@ pub static SCHEMA: Schema = Schema {
 /// One part; fields of any type in every kind of index.
 pub static THINGS: Table = Table {
     name: "things",
+    since: 1,
     key: &["thing_id"],
     fields: &[
         Field { name: "kind", path: &["kind"], many: false },
@@ -31,14 +32,14 @@ pub static THINGS: Table = Table {
 
 /// Two parts, the second of which may be empty.
 pub static PAIRS: Table =
-    Table { name: "pairs", key: &["left_id", "right_id"], fields: &[], indexes: &[] };
+    Table { name: "pairs", since: 1, key: &["left_id", "right_id"], fields: &[], indexes: &[] };
 
 /// Four parts.
 pub static FOURS: Table =
-    Table { name: "fours", key: &["a", "b", "c", "d"], fields: &[], indexes: &[] };
+    Table { name: "fours", since: 1, key: &["a", "b", "c", "d"], fields: &[], indexes: &[] };
 
 /// A log.
-pub static ALPHA: Log = Log { name: "alpha" };
+pub static ALPHA: Log = Log { name: "alpha", since: 1 };
 
 /// Another log, whose streams may have the same names.
-pub static BETA: Log = Log { name: "beta" };
+pub static BETA: Log = Log { name: "beta", since: 1 };

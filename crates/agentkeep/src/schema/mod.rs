@@ -36,6 +36,8 @@ pub struct Schema {
 pub struct Table {
     /// Its name, as SQL shows it.
     pub name: &'static str,
+    /// The format that brought it: an upgrade from an older one makes it.
+    pub since: u32,
     /// Names of the key's parts, 1 to 4.
     pub key: &'static [&'static str],
     /// The indexed fields, extracted from the body when an operation is made.
@@ -84,6 +86,8 @@ pub static BY_TURN: Index = Index { name: "turn", fields: &[("turn", Order::Asce
 pub struct Log {
     /// Its name, as SQL shows it.
     pub name: &'static str,
+    /// The format that brought it.
+    pub since: u32,
 }
 
 /// A view that unrolls lineages (a list of `[stream, from, to]` in a record) into log entries.
@@ -91,6 +95,8 @@ pub struct Log {
 pub struct LineageView {
     /// The view's name.
     pub name: &'static str,
+    /// The format that brought it.
+    pub since: u32,
     /// The table whose records hold the list.
     pub table: &'static Table,
     /// The member that holds it.

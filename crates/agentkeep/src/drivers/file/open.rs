@@ -60,7 +60,7 @@ pub(super) fn open(
         journal,
     };
     let store = Store::new(parts);
-    let identity = match read_identity(&base)? {
+    let mut identity = match read_identity(&base)? {
         Some(identity) if made => {
             let _: Identity = identity;
             return Err(Error::new(Kind::Corrupt, "the journal is missing")
@@ -79,7 +79,13 @@ pub(super) fn open(
             make(schema, &store).map_err(|error| cannot(&error))?
         }
     };
-    refuse_other(schema, &identity).map_err(|error| error.at(path.display().to_string()))?;
+    refuse_other(schema, &identity, &store.options)
+        .map_err(|error| error.at(path.display().to_string()))?;
+    if identity.format < schema.version {
+        // So far formats only added tables and logs, which need nothing until they are written.
+        identity.format = schema.version;
+        tell(&store, &identity).map_err(|error| cannot(&error))?;
+    }
     if store.users.alone() {
         checkpoint::recover(&store)?;
         if store.users.ended().map_err(|error| cannot(&error))? == Ended::Badly {
@@ -213,7 +219,7 @@ fn newer(found: u32, known: u32) -> Error {
     .advice("use a newer agentkeep")
 }
 
-fn refuse_other(schema: &Schema, identity: &Identity) -> Result<()> {
+fn refuse_other(schema: &Schema, identity: &Identity, options: &Options) -> Result<()> {
     if identity.schema != schema.name {
         let message = format!("the store keeps {:?}, not {:?}", identity.schema, schema.name);
         return Err(
@@ -223,12 +229,10 @@ fn refuse_other(schema: &Schema, identity: &Identity) -> Result<()> {
     if identity.format > schema.version {
         return Err(newer(identity.format, schema.version));
     }
-    if identity.format < schema.version {
-        let message =
-            format!("there is no way from format {} to {}", identity.format, schema.version);
-        return Err(
-            Error::new(Kind::Unsupported, message).advice("use the agentkeep that wrote the store")
-        );
+    if identity.format < schema.version && !options.upgrade {
+        let message = format!("the store has the older format {}", identity.format);
+        return Err(Error::new(Kind::Unsupported, message)
+            .advice("open it without upgrade=no to bring it up to date"));
     }
     Ok(())
 }
@@ -266,17 +270,21 @@ fn make(schema: &Schema, store: &Store) -> std::io::Result<Identity> {
         store: uuid::Uuid::new_v4().to_string(),
         epoch: 1,
     };
-    let body = Json::of(&identity).map_err(std::io::Error::other)?;
-    let text = pretty::pretty(&seal::seal(&[b"identity"], &body, "\"of\":1"));
     store.base.make_sub(NAMESPACES, false)?;
     if sync {
         store.generation.sync()?;
         store.base.sync()?;
         sync_above(store.base.path())?;
     }
-    store.base.write(IDENTITY, text.as_bytes(), sync)?;
-    if sync {
-        store.base.sync()?;
-    }
+    tell(store, &identity)?;
     Ok(identity)
+}
+
+/// Puts in place what the store says of itself.
+fn tell(store: &Store, identity: &Identity) -> std::io::Result<()> {
+    let body = Json::of(identity).map_err(std::io::Error::other)?;
+    let text = pretty::pretty(&seal::seal(&[b"identity"], &body, "\"of\":1"));
+    let sync = store.options.sync();
+    store.base.write(IDENTITY, text.as_bytes(), sync)?;
+    if sync { store.base.sync() } else { Ok(()) }
 }

@@ -13,6 +13,8 @@ pub struct Options {
     pub durability: Durability,
     /// Whether a store that is not there is made.
     pub create: bool,
+    /// Whether an older format is brought up to date.
+    pub upgrade: bool,
     /// Whether a network file system is accepted. Its locks are often not to be trusted.
     pub network_fs: bool,
     /// How long a commit waits for other processes.
@@ -24,6 +26,7 @@ impl Default for Options {
         Self {
             durability: Durability::Power,
             create: true,
+            upgrade: true,
             network_fs: false,
             timeout: Duration::from_secs(30),
         }

@@ -23,6 +23,7 @@ static SCHEMA: Schema =
 
 static THINGS: Table = Table {
     name: "things",
+    since: 1,
     key: &["kind", "name"],
     fields: &[
         Field { name: "a", path: &["a"], many: false },
@@ -36,8 +37,8 @@ static THINGS: Table = Table {
     ],
 };
 
-static NOTES: Log = Log { name: "notes" };
-static ELSEWHERE: Log = Log { name: "elsewhere" };
+static NOTES: Log = Log { name: "notes", since: 1 };
+static ELSEWHERE: Log = Log { name: "elsewhere", since: 1 };
 
 fn memory() -> Memory {
     Memory::open(&SCHEMA)

@@ -77,11 +77,19 @@ pub(super) fn create(schema: &Schema) -> Vec<String> {
          bytes BLOB NOT NULL, UNIQUE(namespace, hash))"
             .to_owned(),
     ];
-    for table in std::iter::once(&&NAMESPACES).chain(schema.tables) {
-        sql.extend(create_table(table));
-    }
-    sql.extend(schema.logs.iter().flat_map(|log| create_log(log)));
-    sql.extend(schema.views.iter().map(create_view));
+    sql.extend(create_table(&NAMESPACES));
+    sql.extend(add(schema, 0));
+    sql
+}
+
+/// The statements that make what came after format `from`.
+pub(super) fn add(schema: &Schema, from: u32) -> Vec<String> {
+    let tables = schema.tables.iter().filter(|table| table.since > from);
+    let logs = schema.logs.iter().filter(|log| log.since > from);
+    let views = schema.views.iter().filter(|view| view.since > from);
+    let mut sql: Vec<String> = tables.flat_map(|table| create_table(table)).collect();
+    sql.extend(logs.flat_map(|log| create_log(log)));
+    sql.extend(views.map(create_view));
     sql
 }
 

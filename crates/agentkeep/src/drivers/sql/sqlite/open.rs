@@ -344,22 +344,24 @@ fn refuse_version(schema: &Schema, found: u32, options: &Options) -> Result<()> 
     Ok(())
 }
 
-/// Brings format `from` up to date; 0 is an empty file. Format 1 is the first: a later one adds its
-/// step here.
+/// Brings format `from` up to date; 0 is an empty file. So far formats only added something, which
+/// the schema declares; one that changes what is there adds its step here.
 fn upgrade(schema: &Schema, connection: &Connection, from: u32) -> Result<()> {
     if from == schema.version {
         return Ok(());
     }
-    if from > 0 {
-        return Err(Error::new(
-            Kind::Unsupported,
-            format!("there is no way from format {from} to {}", schema.version),
-        )
-        .advice("use the agentkeep that wrote the store"));
-    }
-    for statement in ddl::create(schema) {
+    let statements = if from == 0 { ddl::create(schema) } else { ddl::add(schema, from) };
+    for statement in statements {
         connection.execute(&statement, []).map_err(map)?;
     }
+    if from == 0 {
+        introduce(schema, connection)?;
+    }
+    connection.pragma_update(None, "user_version", schema.version).map_err(map)
+}
+
+/// Writes what a new store says of itself.
+fn introduce(schema: &Schema, connection: &Connection) -> Result<()> {
     let store_id = uuid::Uuid::new_v4().to_string();
     let sum = facts_sum(schema.name, &store_id, "1").to_string();
     let facts =
@@ -368,7 +370,7 @@ fn upgrade(schema: &Schema, connection: &Connection, from: u32) -> Result<()> {
         let sql = "INSERT INTO _store(name, value) VALUES (?, ?)";
         connection.execute(sql, [name, value]).map_err(map)?;
     }
-    connection.pragma_update(None, "user_version", schema.version).map_err(map)
+    Ok(())
 }
 
 /// What the store says of itself under `name`.

@@ -25,6 +25,7 @@ static SCHEMA: Schema =
 
 static THINGS: Table = Table {
     name: "things",
+    since: 1,
     key: &["name"],
     fields: &[
         Field { name: "kind", path: &["kind"], many: false },
@@ -37,7 +38,7 @@ static THINGS: Table = Table {
     ],
 };
 
-static NOTES: Log = Log { name: "notes" };
+static NOTES: Log = Log { name: "notes", since: 1 };
 
 /// A store in a folder of its own.
 struct Home {

@@ -72,20 +72,31 @@ async fn another_schema_is_refused_before_anything_is_upgraded() {
 }
 
 #[tokio::test]
-async fn an_older_format_is_never_taken_for_the_present_one() {
-    // No format before this one is known, so there is no step from 1 to 2.
-    static NEXT: Schema =
-        Schema { name: "test", version: 2, tables: &[&THINGS], logs: &[&NOTES], views: &[] };
+async fn an_older_format_gets_what_later_ones_brought() {
+    static LATER: Table =
+        Table { name: "later", since: 2, key: &["id"], fields: &[], indexes: &[] };
+    static NEXT: Schema = Schema {
+        name: "test",
+        version: 2,
+        tables: &[&THINGS, &LATER],
+        logs: &[&NOTES, &Log { name: "more", since: 2 }],
+        views: &[],
+    };
     let home = Home::new();
     home.open().await.close().await.unwrap();
-    for upgrade in [false, true] {
-        let options = Options { upgrade, ..Options::default() };
-        let error = refused(Sqlite::open(&NEXT, &home.path(), options)).await;
-        assert_eq!(error.kind(), Kind::Unsupported, "{error}");
-    }
-    let version: u32 =
-        home.plain().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 1);
+    let before = home.contents();
+    let kept = Options { upgrade: false, ..Options::default() };
+    let error = refused(Sqlite::open(&NEXT, &home.path(), kept)).await;
+    assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+    assert!(home.contents() == before, "the store was changed");
+    let store = Sqlite::open(&NEXT, &home.path(), Options::default()).await.unwrap();
+    let key = Key::new(&LATER, ["k"]).unwrap();
+    let put = Put::new(key.clone(), Json::parse("{}").unwrap(), Save::Create).unwrap();
+    commit(&store, [Operation::Put(put)]).await;
+    assert_eq!(store.check().await.unwrap().damage, []);
+    store.close().await.unwrap();
+    let error = refused(open(&home.path())).await;
+    assert_eq!(error.kind(), Kind::NewerFormat, "{error}");
 }
 
 #[tokio::test]
