@@ -31,7 +31,7 @@ pub(crate) fn tier(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
     let tally = Tally::new(&format!("power loss {name}"), false);
     for seed in run.seeds(1) {
         for workload in workload::ALL {
-            if run.wants(&format!("power:{name}:{workload}:{seed}")) {
+            if setting.has(workload) && run.wants(&format!("power:{name}:{workload}:{seed}")) {
                 let scene = Scene::new(shim, setting, Workload::named(workload, seed));
                 one(run, &scene, &tally);
             }
@@ -154,14 +154,14 @@ pub(crate) fn killed_and_cut(run: &Run, scene: &Scene<'_>, tally: &Tally) {
         Ok(ended) => ended.operations,
         Err(what) => return tally.violated(&case, &what),
     };
-    let few = if run.only.is_some() { 1 } else { 10 };
+    let few = if run.only.is_some() { 1 } else { (operations / 24).max(1) };
     for at in (1..=operations).filter(|at| (at + scene.workload.seed).is_multiple_of(few)) {
         let case = format!("{case}:{at}");
         if run.wants(&case) && !tally.is_over() {
             match record_both(scene, at) {
                 Ok((trace, from)) => {
                     // Cut from the moment on at which the second said what it found.
-                    cut(run, scene, &case, &trace, from..from + 12, tally);
+                    cut(run, scene, &case, &trace, from..from + 40, tally);
                 }
                 Err(what) => tally.violated(&case, &what),
             }
