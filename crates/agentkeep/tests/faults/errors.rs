@@ -124,7 +124,8 @@ fn failed_sync(run: &Run, scene: &Scene<'_>, at: u64, case: &str, tally: &Tally)
             let failed = trace.ops.iter().position(|op| matches!(op, Op::SyncFailed(_)));
             // What comes long after has been written anew.
             let from = failed.unwrap_or(trace.ops.len());
-            cut(run, scene, case, &trace, from..from + 12, tally);
+            let wanted = |moment: usize| (from..from + 12).contains(&moment);
+            cut(run, scene, case, &trace, wanted, tally);
         }
         Err(what) => tally.violated(case, &what),
     }

@@ -78,8 +78,8 @@ pub(crate) fn one(run: &Run, scene: &Scene<'_>, tally: &Tally, again: &AtomicU64
         Ok(ended) => ended.operations,
         Err(what) => return tally.violated(&case, &what),
     };
-    // Two ways at each operation, another with the next seed; to repeat a case, all of them.
-    let ways = if run.only.is_some() { 3 } else { 2 };
+    // The other ways with the next seed; to repeat a case, all of them.
+    let ways = if run.only.is_some() { 3 } else { 4 - scene.setting.subject.every() };
     let way =
         |at: u64, way: u64| ACTS[usize::try_from((at + scene.workload.seed + way) % 3).unwrap()];
     let points: Vec<(u64, &str)> =

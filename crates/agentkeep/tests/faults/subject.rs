@@ -15,6 +15,12 @@ pub(crate) trait Subject: Sync + Send {
     /// `none`; a driver that has only one takes it for all.
     async fn open(&self, folder: &Path, durability: &str) -> agentkeep::Result<Store>;
 
+    /// Of what could be tried at one moment, every how manieth is, so that a usual run has the points
+    /// that it must have and not many more.
+    fn every(&self) -> u64 {
+        1
+    }
+
     /// A store of an earlier format, and where it stands in the folder, if there is one.
     fn earlier(&self) -> Option<(PathBuf, PathBuf)> {
         None
@@ -26,6 +32,7 @@ struct ByUrl {
     name: &'static str,
     /// What its store is called.
     store: &'static str,
+    every: u64,
     url: fn(path: &str, durability: &str) -> String,
 }
 
@@ -38,6 +45,10 @@ impl Subject for ByUrl {
     async fn open(&self, folder: &Path, durability: &str) -> agentkeep::Result<Store> {
         let path = folder.join(BELOW).join(self.store).display().to_string();
         Store::open(&(self.url)(&path, durability)).await
+    }
+
+    fn every(&self) -> u64 {
+        self.every
     }
 
     fn earlier(&self) -> Option<(PathBuf, PathBuf)> {
@@ -54,11 +65,13 @@ pub(crate) static ALL: [&'static dyn Subject; 2] = [
     &ByUrl {
         name: "sqlite",
         store: "keep.db",
+        every: 3,
         url: |path, durability| format!("sqlite:{path}?durability={durability}&timeout=10"),
     },
     &ByUrl {
         name: "file",
         store: "keep",
+        every: 2,
         url: |path, durability| format!("file:{path}?durability={durability}&timeout=10"),
     },
 ];
