@@ -59,7 +59,7 @@ fn every_example_runs_as_it_is_written() {
 
 fn as_written(example: &str) -> std::process::Output {
     let home = Home::new();
-    home.import(&fixture("agentx.db"));
+    let imported = home.import(&fixture("agentx.db"));
     home.ok(&["namespaces", "create", "acme", "--tag", "trial"]);
     home.ok(&["namespaces", "create", "acme-test"]);
     if example.contains(" fork ") || example.contains(" create ") {
@@ -73,7 +73,11 @@ fn as_written(example: &str) -> std::process::Output {
         std::fs::create_dir_all(work.join(folder)).unwrap();
     }
     std::fs::copy(fixture("agentx.db"), work.join("data/agentx.db")).unwrap();
+    if example.contains("./backup.json") {
+        std::fs::copy(fixture("backup.json"), work.join("backup.json")).unwrap();
+    }
     let written = example
+        .replace(" IMPORT", &format!(" {}", imported["importId"].as_str().unwrap()))
         .replace(" SESSION", " session_1769990400000_s0")
         .replace(" IMAGE", " img_1769990406000_t5r4e3");
     let folder = Path::new(env!("CARGO_BIN_EXE_agentkeep")).parent().unwrap();

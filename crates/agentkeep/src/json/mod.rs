@@ -1,7 +1,9 @@
 //! [`Json`]: a checked JSON text that comes back exactly as it went in.
 
 mod edit;
+mod out;
 mod scan;
+mod strings;
 
 use std::fmt;
 use std::sync::Arc;
