@@ -22,6 +22,26 @@ impl<'a> Out<'a> {
         }
     }
 
+    /// Writes what stands in the input from one place to another: nothing to do where the text so
+    /// far is the beginning of the input and ends there.
+    pub(super) fn push_input(&mut self, from: usize, to: usize) {
+        if self.own.is_none() && self.same == from {
+            self.same = to;
+        } else {
+            let input = self.input;
+            self.push_str(&input[from..to]);
+        }
+    }
+
+    /// As [`push`](Self::push), for ASCII that has just been read at a place of the input.
+    pub(super) fn push_read(&mut self, at: usize, c: char) {
+        if self.own.is_none() && self.same == at {
+            self.same = at + 1;
+        } else {
+            self.push(c);
+        }
+    }
+
     pub(super) fn push(&mut self, c: char) {
         self.push_str(c.encode_utf8(&mut [0; 4]));
     }

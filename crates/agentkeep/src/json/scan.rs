@@ -66,7 +66,6 @@ pub(crate) fn canonical(
 ) -> Result<(Cow<'_, str>, usize), ScanError> {
     let mut scanner = Scanner {
         input: text.as_bytes(),
-        text,
         at: 0,
         out: Out::of(text),
         keys: Vec::new(),
@@ -93,7 +92,6 @@ struct Key {
 
 pub(super) struct Scanner<'a> {
     pub(super) input: &'a [u8],
-    pub(super) text: &'a str,
     pub(super) at: usize,
     pub(super) out: Out<'a>,
     /// Keys of all open objects; each object looks only at its own tail.
@@ -135,8 +133,8 @@ impl Scanner<'_> {
         if !self.input[self.at..].starts_with(word.as_bytes()) {
             return Err(self.syntax("expected a value"));
         }
+        self.out.push_input(self.at, self.at + word.len());
         self.at += word.len();
-        self.out.push_str(word);
         Ok(())
     }
 
@@ -173,7 +171,7 @@ impl Scanner<'_> {
                 return Err(error(start, Problem::Syntax("malformed number")));
             }
         }
-        self.out.push_str(&self.text[start..self.at]);
+        self.out.push_input(start, self.at);
         Ok(())
     }
 
@@ -209,8 +207,8 @@ impl Scanner<'_> {
             if self.peek() != Some(b':') {
                 return Err(self.syntax("expected ':' after a key"));
             }
+            self.out.push_read(self.at, ':');
             self.at += 1;
-            self.out.push(':');
             self.space();
             self.value(depth + 1)?;
             if self.next_or_close(b'}', '}')? {
@@ -226,8 +224,8 @@ impl Scanner<'_> {
         if depth >= MAX_DEPTH {
             return Err(error(self.at, Problem::TooDeep));
         }
+        self.out.push_read(self.at, bracket);
         self.at += 1;
-        self.out.push(bracket);
         self.space();
         Ok(())
     }
@@ -235,8 +233,8 @@ impl Scanner<'_> {
     fn close(&mut self, byte: u8, bracket: char) -> bool {
         let closes = self.peek() == Some(byte);
         if closes {
+            self.out.push_read(self.at, bracket);
             self.at += 1;
-            self.out.push(bracket);
         }
         closes
     }
@@ -250,8 +248,8 @@ impl Scanner<'_> {
         if self.peek() != Some(b',') {
             return Err(self.syntax("expected ',' or the closing bracket"));
         }
+        self.out.push_read(self.at, ',');
         self.at += 1;
-        self.out.push(',');
         Ok(false)
     }
 

@@ -5,21 +5,21 @@ use super::scan::{Problem, ScanError, Scanner, Surrogates, error};
 impl Scanner<'_> {
     pub(super) fn string(&mut self) -> Result<(), ScanError> {
         let opening = self.at;
+        self.out.push_read(opening, '"');
         self.at += 1;
-        self.out.push('"');
         let mut run = self.at;
         loop {
             self.at += plain(&self.input[self.at..]);
             match self.peek() {
                 None => return Err(error(opening, Problem::Syntax("unterminated string"))),
                 Some(b'"') => {
-                    self.out.push_str(&self.text[run..self.at]);
-                    self.out.push('"');
+                    self.out.push_input(run, self.at);
+                    self.out.push_read(self.at, '"');
                     self.at += 1;
                     return Ok(());
                 }
                 Some(b'\\') => {
-                    self.out.push_str(&self.text[run..self.at]);
+                    self.out.push_input(run, self.at);
                     self.escape()?;
                     run = self.at;
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,11 @@ pub trait Clock: Debug + Send + Sync {
 
     /// The time that has passed since some fixed moment; never goes back.
     fn passed(&self) -> Duration;
+
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
 }
 
 /// The clock of the machine.
@@ -78,6 +84,11 @@ impl Ages {
         let passed = i64::try_from(self.open_for().as_millis()).unwrap_or(i64::MAX);
         let least = self.opened.0.saturating_add(passed);
         self.clock.wall().clamp(least, least.saturating_add(BELIEVED))
+    }
+
+    /// Waits, by the clock's own measure.
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
     }
 
     /// What the wall clock says.

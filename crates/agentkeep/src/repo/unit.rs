@@ -160,7 +160,7 @@ impl Unit {
                 Err(error) => retry_or_answer(error, guards)?,
             }
             self.space.forget_all();
-            pause(attempt).await;
+            self.pause(attempt).await;
         }
         Err(Error::new(Kind::Conflict, "others kept changing what this change depends on")
             .advice(format!("nothing was changed in {ATTEMPTS} attempts; try again")))
@@ -182,6 +182,13 @@ impl Unit {
             hasher.update(text.as_bytes());
         }
         *hasher.finalize().as_bytes()
+    }
+
+    /// A short wait, different for each caller, so that two who collided do not collide again.
+    async fn pause(&self, attempt: u32) {
+        let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        let pause = Duration::from_micros(random * u64::from(attempt * attempt) * 8);
+        self.space.ages().sleep(pause).await;
     }
 
     /// A repeated operation may not be plannable any more (what it deletes is gone). A batch that
@@ -251,10 +258,4 @@ fn done(committed: &Committed, receipts: &[AddReceipt], published: &[PublishRece
 
 fn deleted(committed: &Committed) -> bool {
     committed.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Deleted { existed: true }))
-}
-
-/// A short wait, different for each caller, so that two who collided do not collide again.
-async fn pause(attempt: u32) {
-    let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
-    tokio::time::sleep(Duration::from_micros(random * u64::from(attempt * attempt) * 8)).await;
 }

@@ -179,12 +179,12 @@ impl Shim {
 }
 
 #[cfg(unix)]
-fn was_killed(ended: std::process::ExitStatus) -> bool {
+pub(crate) fn was_killed(ended: std::process::ExitStatus) -> bool {
     std::os::unix::process::ExitStatusExt::signal(&ended) == Some(9)
 }
 
 #[cfg(not(unix))]
-fn was_killed(_ended: std::process::ExitStatus) -> bool {
+pub(crate) fn was_killed(_ended: std::process::ExitStatus) -> bool {
     false
 }
 

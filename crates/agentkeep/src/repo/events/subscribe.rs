@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::consumers::{State, To, not_registered, place};
@@ -246,12 +247,19 @@ impl Follower {
     /// Waits for a hint; a consumer is noted as seen now and then.
     async fn wait(&mut self) {
         loop {
-            match tokio::time::timeout(TOUCH, self.watch.changed()).await {
-                Ok(open) => {
+            let hinted = {
+                let hint = pin!(self.watch.changed());
+                match select(hint, pin!(self.space.ages().sleep(TOUCH))).await {
+                    Either::Left((open, _)) => Some(open),
+                    Either::Right(_) => None,
+                }
+            };
+            match hinted {
+                Some(open) => {
                     self.ended = !open;
                     return;
                 }
-                Err(_) => self.touch().await,
+                None => self.touch().await,
             }
         }
     }
