@@ -49,7 +49,7 @@ fn positive(number: Option<u64>) -> Result<Bound, String> {
 pub(super) fn shown_age(millis: u64) -> String {
     const UNITS: [(u64, &str); 4] =
         [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    let unit = UNITS.into_iter().find(|(size, _)| millis % size == 0);
+    let unit = UNITS.into_iter().find(|(size, _)| millis.is_multiple_of(*size));
     match unit {
         // A single day reads better as its hours.
         Some((86_400_000, _)) if millis == 86_400_000 => "24 h".to_owned(),

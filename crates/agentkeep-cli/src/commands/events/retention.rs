@@ -84,7 +84,7 @@ fn print(global: &Global, rule: &Retention) -> Outcome {
         ("hard bytes", shown(rule.hard.bytes, shown_bytes)),
         ("forget after", rule.forget_after_ms.map_or_else(never, shown_age)),
     ];
-    let lines: String = lines.iter().map(|(name, value)| format!("{name:<13}{value}\n")).collect();
-    output::print(&lines)?;
+    let lines = lines.map(|(name, value)| format!("{name:<13}{value}\n"));
+    output::print(&lines.concat())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -101,13 +101,11 @@ impl Shown<'_> {
             let next = if self.unacked.is_empty() {
                 subscription.next().await
             } else {
-                match tokio::time::timeout(PAUSE, subscription.next()).await {
-                    Ok(next) => next,
-                    Err(_) => {
-                        self.acknowledge().await?;
-                        continue;
-                    }
-                }
+                let Ok(next) = tokio::time::timeout(PAUSE, subscription.next()).await else {
+                    self.acknowledge().await?;
+                    continue;
+                };
+                next
             };
             let Some(event) = next else { return self.acknowledge().await };
             self.show(event?).await?;

@@ -24,10 +24,13 @@ pub(crate) struct Rows {
     /// The same among the consumers; `None` when there are none.
     acked: Option<&'static str>,
     /// Of cursors that stand twice in a topic, the row that counts.
-    twice: HashMap<(Vec<u8>, Vec<u8>), i64>,
+    twice: Twice,
     /// Keeps the copy for as long as it is open.
     _folder: TempDir,
 }
+
+/// By topic and cursor, the row that counts.
+type Twice = HashMap<(Vec<u8>, Vec<u8>), i64>;
 
 /// One event as it stands there.
 #[derive(Debug)]
@@ -79,7 +82,7 @@ impl Rows {
         Ok(rows)
     }
 
-    fn find_twice(&self) -> rusqlite::Result<HashMap<(Vec<u8>, Vec<u8>), i64>> {
+    fn find_twice(&self) -> rusqlite::Result<Twice> {
         let sql = format!(
             "SELECT CAST(topic AS BLOB), CAST(\"{0}\" AS BLOB), min(rowid) FROM queue_entries \
              WHERE topic IS NOT NULL AND \"{0}\" IS NOT NULL \
@@ -127,7 +130,8 @@ impl Rows {
     fn row(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         let id = row.get(0)?;
         let length: Option<i64> = row.get(3)?;
-        let too_long = length.filter(|length| *length > MAX_TEXT as i64);
+        let too_long =
+            length.filter(|length| usize::try_from(*length).is_ok_and(|length| length > MAX_TEXT));
         let event = match too_long {
             Some(length) => Err(format!("it has {length} bytes, more than {MAX_BODY}")),
             None => text_of(row.get_ref(4)?),
