@@ -1,5 +1,7 @@
 //! What can be written on the command line.
 
+pub(crate) mod events;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -79,6 +81,12 @@ pub(crate) enum Command {
     /// Sessions: the conversations.
     #[command(subcommand, after_help = "Example:\n  agentkeep sessions show SESSION --last 20")]
     Sessions(Sessions),
+    /// Events: topics that are published to, followed and acknowledged.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  agentkeep events tail chat/17 --consumer laptop --ack"
+    )]
+    Events(events::Events),
     /// Namespaces: the tenants, users or projects that share the store.
     #[command(subcommand, after_help = "Example:\n  agentkeep namespaces list")]
     Namespaces(Namespaces),
@@ -120,12 +128,13 @@ pub(crate) struct Import {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Origin {
     /// Take in an AgentX store in any of its forms, recognised by content: SQLite file, directory
-    /// tree, JSON backup, Redis dump as JSON.
+    /// tree, JSON backup, Redis dump as JSON; or its event queue.
     #[command(
         after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
                       again changes nothing, and goes on after an interruption.\n\nExample:\n  \
                       agentkeep import agentx ./data/agentx.db\n  \
-                      agentkeep import agentx ./backup.json --dry-run"
+                      agentkeep import agentx ./backup.json --dry-run\n  \
+                      agentkeep import agentx ./data/queue.db"
     )]
     Agentx(ImportAgentx),
 }
@@ -133,7 +142,7 @@ pub(crate) enum Origin {
 /// `import agentx`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportAgentx {
-    /// The SQLite file, folder, JSON backup or Redis dump.
+    /// The SQLite file, folder, JSON backup, Redis dump or queue.db.
     pub(crate) path: PathBuf,
     /// Say what would come in, and write nothing.
     #[arg(long)]
@@ -377,7 +386,11 @@ impl Command {
     pub(crate) fn after_interruption(&self) -> Option<&'static str> {
         let again = "ask again to go on; agentkeep check tells what is due";
         Some(match self {
-            Self::Sessions(Sessions::Show(ShowSession { follow: true, .. })) => return None,
+            Self::Sessions(Sessions::Show(ShowSession { follow: true, .. }))
+            | Self::Events(events::Events::Tail(events::Tail { follow: true, .. })) => return None,
+            Self::Events(events::Events::Publish(_)) => {
+                "what a cursor was answered for is published"
+            }
             Self::Namespaces(
                 Namespaces::Rename(_)
                 | Namespaces::Fork(_)

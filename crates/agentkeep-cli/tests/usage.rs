@@ -104,11 +104,16 @@ fn as_written(example: &str) -> std::process::Output {
     for folder in ["data", ".agentx/data"] {
         std::fs::copy(fixture("agentx.db"), work.join(folder).join("agentx.db")).unwrap();
     }
+    std::fs::copy(fixture("queue.db"), work.join("data/queue.db")).unwrap();
+    std::fs::copy(fixture("queue.db"), work.join(".agentx/data/queue.db")).unwrap();
+    let cursor = home.ok(&["events", "publish", "chat/17", "{}"]);
+    home.ok(&["events", "seek", "laptop", "chat/17", "beginning"]);
     if example.contains("./backup.json") {
         std::fs::copy(fixture("backup.json"), work.join("backup.json")).unwrap();
     }
     let written = example
         .replace(" IMPORT", &format!(" {}", imported["importId"].as_str().unwrap()))
+        .replace(" CURSOR", &format!(" {}", cursor.trim_end()))
         .replace(" ID", " SESSION")
         .replace(" SESSION", " session_1769990400000_s0")
         .replace(" IMAGE", " img_1769990406000_t5r4e3");

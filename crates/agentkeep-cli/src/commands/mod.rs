@@ -3,6 +3,7 @@
 mod check;
 mod containers;
 mod demo;
+pub(crate) mod events;
 mod export;
 mod images;
 mod import;
@@ -30,6 +31,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Import(args) => import::run(&global, args).await,
         Command::Init => init::run(&global).await,
         Command::Export(args) => export::run(&global, &args).await,
+        Command::Events(args) => events::run(&global, &args).await,
         Command::Namespaces(args) => namespaces::run(&global, &args).await,
         Command::Schema(args) => schema::run(&global, &args).await,
         Command::Completions { shell } => manual::completions(shell),

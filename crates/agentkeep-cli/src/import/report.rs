@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use agentkeep::{Loaded, Result, Tally};
+use agentkeep::{Result, Tally};
 use serde::ser::{Error as _, Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
 use super::scratch::Scratch;
@@ -80,13 +80,13 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) source: Origin,
-    pub(crate) import_id: String,
+    /// By which it can be taken back; events cannot.
+    pub(crate) import_id: Option<String>,
     pub(crate) outcome: Outcome,
     /// True when an interrupted run was taken up.
     pub(crate) resumed: bool,
-    pub(crate) loaded: Loaded,
-    pub(crate) prototypes: Tally,
-    pub(crate) providers: Tally,
+    /// How many of each kind.
+    pub(crate) kinds: Vec<(&'static str, Tally)>,
     pub(crate) notes: Scratch,
 }
 
@@ -118,8 +118,8 @@ impl Report {
         for (list, _, heading) in LISTS {
             self.push_list(&mut out, list, heading)?;
         }
-        if self.outcome == Outcome::Imported {
-            let _ = writeln!(out, "\nTo take it back: agentkeep import --undo {}", self.import_id);
+        if let (Outcome::Imported, Some(import)) = (self.outcome, &self.import_id) {
+            let _ = writeln!(out, "\nTo take it back: agentkeep import --undo {import}");
         }
         Ok(out)
     }
@@ -129,26 +129,24 @@ impl Report {
         for place in 1..=3 {
             columns = columns.right(place);
         }
-        for (place, (name, tally)) in self.by_kind().into_iter().enumerate() {
+        for (place, (name, tally)) in self.kinds.iter().enumerate() {
             if place >= 4 && *tally == Tally::default() {
                 continue;
             }
             let numbers = [tally.new, tally.unchanged, tally.differing].map(|n| n.to_string());
             let [new, unchanged, differing] = numbers;
-            columns.row([name.to_owned(), new, unchanged, differing]);
+            columns.row([(*name).to_owned(), new, unchanged, differing]);
         }
         columns.finish()
     }
 
-    fn by_kind(&self) -> [(&'static str, &Tally); 6] {
-        [
-            ("containers", &self.loaded.containers),
-            ("images", &self.loaded.images),
-            ("sessions", &self.loaded.sessions),
-            ("messages", &self.loaded.messages),
-            ("prototypes", &self.prototypes),
-            ("llmProviders", &self.providers),
-        ]
+    /// How many of one kind.
+    pub(crate) fn tally(&self, kind: &str) -> Tally {
+        self.kinds
+            .iter()
+            .find(|(name, _)| *name == kind)
+            .map(|(_, tally)| *tally)
+            .unwrap_or_default()
     }
 
     fn push_list(&self, out: &mut String, list: List, heading: &str) -> Result<()> {
@@ -173,11 +171,13 @@ impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("source", &self.source)?;
-        map.serialize_entry("importId", &self.import_id)?;
+        if let Some(import) = &self.import_id {
+            map.serialize_entry("importId", import)?;
+        }
         map.serialize_entry("dryRun", &(self.outcome == Outcome::DryRun))?;
         map.serialize_entry("nothingNew", &(self.outcome == Outcome::NothingNew))?;
         map.serialize_entry("resumed", &self.resumed)?;
-        for (name, tally) in self.by_kind() {
+        for (name, tally) in &self.kinds {
             map.serialize_entry(name, tally)?;
         }
         for (list, name, _) in LISTS {

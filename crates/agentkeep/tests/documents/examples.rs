@@ -23,6 +23,32 @@ pub(crate) async fn readme() -> Result<()> {
     store.close().await
 }
 
+pub(crate) async fn queue_of_agentx() -> Result<()> {
+    // docs/coming-from/agentx.md
+    use agentkeep::{Event, Start, Store};
+
+    let store = Store::open("sqlite:./keep.db").await?;
+    let events = store.events();
+
+    let delta = serde_json::json!({"type": "text_delta", "data": {"text": "Hello"}});
+    let cursor = events.publish("session-123", Event::of(&delta)?).await?;
+
+    // First what this client has missed, then what comes.
+    let start = Start::Consumer("laptop".to_owned());
+    let mut stream = events.subscribe("session-123", start).await?;
+    if let Some(event) = stream.next().await {
+        let event = event?;
+        assert_eq!(event.cursor, cursor);
+        events.ack("laptop", "session-123", &event.cursor).await?;
+    }
+
+    let missed = events.recover("session-123", Some(cursor.as_str()), 100).await?;
+    assert!(missed.events.is_empty() && !missed.more);
+    // end
+    drop(stream);
+    store.close().await
+}
+
 pub(crate) async fn coming_from_agentx() -> Result<()> {
     // docs/coming-from/agentx.md
     use agentkeep::{Container, Image, Json, List, Message, Session, Store};

@@ -61,12 +61,13 @@ fn every_example_stands_here_as_it_is_written() {
 #[test]
 fn the_examples_run() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for example in 0..2 {
+    for example in 0..3 {
         let folder = tempfile::tempdir().unwrap();
         std::env::set_current_dir(folder.path()).unwrap();
         runtime.block_on(async {
             match example {
                 0 => examples::readme().await.unwrap(),
+                1 => examples::queue_of_agentx().await.unwrap(),
                 _ => examples::coming_from_agentx().await.unwrap(),
             }
         });

@@ -100,10 +100,10 @@ pub(super) fn opening(store: &str) -> String {
 
 pub(super) fn imported(report: &Report) -> String {
     let counts = [
-        text::counted(report.loaded.containers.new, "container"),
-        text::counted(report.loaded.images.new, "image"),
-        text::counted(report.loaded.sessions.new, "session"),
-        text::counted(report.loaded.messages.new, "message"),
+        text::counted(report.tally("containers").new, "container"),
+        text::counted(report.tally("images").new, "image"),
+        text::counted(report.tally("sessions").new, "session"),
+        text::counted(report.tally("messages").new, "message"),
     ];
     format!("{BOLD}1. Import an AgentX store{RESET}\n   {OK}  {}\n\n", counts.join(", "))
 }

@@ -107,9 +107,8 @@ async fn import(global: &Global, folder: &Path) -> Result<(Report, Vec<Message>)
     let source = agentx::open(&path, Stop::default())?;
     let store = open(global).await?;
     let report = agentx::take(&store, source, Wish::default()).await?;
-    let loaded = &report.loaded;
-    let new = [&loaded.containers, &loaded.images, &loaded.sessions, &loaded.messages];
-    if new.map(|tally| tally.new) != HOLDS || !report.is_plain()? {
+    let new = ["containers", "images", "sessions", "messages"];
+    if new.map(|kind| report.tally(kind).new) != HOLDS || !report.is_plain()? {
         return Err(broken("the import did not take in all that the data set holds"));
     }
     let before = store.messages(SESSION).all().await?;

@@ -5,6 +5,7 @@ mod forms;
 mod ids;
 mod index;
 mod lists;
+mod queue;
 mod records;
 mod secrets;
 mod source;
@@ -14,6 +15,7 @@ use std::path::Path;
 
 use agentkeep::Result;
 
+use self::queue::Rows;
 use self::source::{Catalogue, Source};
 use super::scratch::Scratch;
 use super::stop::Stop;
@@ -23,17 +25,28 @@ pub(crate) use self::take::{Wish, take};
 /// A source, recognised, and its values listed.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    source: Box<dyn Source>,
+    data: Data,
     scratch: Scratch,
     path: String,
     stop: Stop,
 }
 
+/// What is in a source.
+#[derive(Debug)]
+enum Data {
+    /// Records and message lists.
+    Values(Box<dyn Source>),
+    /// An event queue.
+    Queue(Box<Rows>),
+}
+
 /// Recognises the source by its content.
 pub(crate) fn open(path: &Path, stop: Stop) -> Result<Opened> {
-    let source = forms::open(path)?;
+    let data = forms::open(path)?;
     let scratch = Scratch::new()?;
     let place = path.display().to_string();
-    source.list(&Catalogue { scratch: &scratch }).map_err(|error| error.at(place.clone()))?;
-    Ok(Opened { source, scratch, path: place, stop })
+    if let Data::Values(source) = &data {
+        source.list(&Catalogue { scratch: &scratch }).map_err(|error| error.at(place.clone()))?;
+    }
+    Ok(Opened { data, scratch, path: place, stop })
 }

@@ -3,12 +3,12 @@
 use agentkeep::schema::Turn;
 use agentkeep::{Error, Kind, Load, Met, Result, Store, Tally};
 
-use super::Opened;
 use super::bytes;
 use super::index::{self, Item};
 use super::lists::Messages;
 use super::records::{self, Record};
 use super::source::{SORTS, Sort, Source};
+use super::{Data, Opened, queue};
 use crate::import::progress::Progress;
 use crate::import::report::{List, Origin, Outcome, Report};
 use crate::import::scratch::Scratch;
@@ -25,7 +25,11 @@ pub(crate) struct Wish {
 
 /// Takes everything in, or with `dry_run` says what would come in.
 pub(crate) async fn take(store: &Store, opened: Opened, wish: Wish) -> Result<Report> {
-    let Opened { source, scratch, path, stop } = opened;
+    let Opened { data, scratch, path, stop } = opened;
+    let source = match data {
+        Data::Values(source) => source,
+        Data::Queue(rows) => return queue::take(store, &rows, path, scratch, &stop, wish).await,
+    };
     let import = index::make(source.as_ref(), &scratch, &stop)?;
     if !wish.dry_run && !store.unfinished_loads().await?.is_empty() {
         // One that was given up long ago need not be in the way.
@@ -52,21 +56,20 @@ pub(crate) async fn take(store: &Store, opened: Opened, wish: Wish) -> Result<Re
         loaded = load.finish().await?;
     }
     let origin = Origin { form: source.form(), path };
-    let import_id = import.as_str().to_owned();
-    Ok(Report {
-        source: origin,
-        import_id,
-        outcome,
-        resumed,
-        loaded,
-        prototypes,
-        providers,
-        notes: scratch,
-    })
+    let kinds = vec![
+        ("containers", loaded.containers),
+        ("images", loaded.images),
+        ("sessions", loaded.sessions),
+        ("messages", loaded.messages),
+        ("prototypes", prototypes),
+        ("llmProviders", providers),
+    ];
+    let import_id = Some(import.as_str().to_owned());
+    Ok(Report { source: origin, import_id, outcome, resumed, kinds, notes: scratch })
 }
 
 /// What is there with other content is told before anything is changed.
-fn refuse_differing(scratch: &Scratch, keep: bool) -> Result<()> {
+pub(super) fn refuse_differing(scratch: &Scratch, keep: bool) -> Result<()> {
     let differing = scratch.noted(List::Kept)?;
     if keep || differing == 0 {
         return Ok(());

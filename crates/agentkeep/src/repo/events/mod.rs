@@ -5,6 +5,7 @@ mod cursor;
 mod groups;
 mod limits;
 mod look;
+mod meets;
 mod position;
 mod publish;
 mod retention;
@@ -31,6 +32,7 @@ use self::consumers::{State, To};
 use self::cursor::{claimed_number, unknown};
 use self::look::{NONE, Range, look};
 use self::topic::{ahead, event, trimmed};
+use super::conversations::Met;
 use super::conversations::pending::Pending;
 use super::pages::{List, Page};
 use super::space::Space;
@@ -110,6 +112,15 @@ impl<'a> Events<'a> {
         let done = Unit::new(self.space.clone()).with(intent).commit().await;
         let done = done.map_err(|error| error.during("events.publish"))?;
         Ok(done.published.into_iter().flatten().collect())
+    }
+
+    /// What publishing these events would meet: nothing (as for each without a key), the same event
+    /// under its key, or another one.
+    ///
+    /// # Errors
+    /// `InvalidId`; what the driver says.
+    pub async fn meets(&self, topic: &str, events: &[Event]) -> Result<Vec<Met>> {
+        meets::meets(self.space, topic, events).await
     }
 
     /// Follows topics: first what is kept, then what comes, in order within each topic, each event
@@ -258,6 +269,14 @@ impl<'a> Events<'a> {
     }
 
     /// The rule for topics that have none of their own.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn default_retention(&self) -> Result<Retention> {
+        upkeep::default_retention(self.space).await
+    }
+
+    /// Gives the rule for topics that have none of their own.
     ///
     /// # Errors
     /// `InvalidInput` for a bound of 0.

@@ -6,14 +6,15 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::cursor::{Cursor, Issuer};
+use super::meets::kept;
 use super::topic::Topic;
-use crate::driver::{Expect, Known, NewEntry, Outcome, Read, Which};
+use crate::driver::{Expect, Known, NewEntry, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 use crate::model::Event;
 use crate::repo::plan::{Guard, Intent, Plan};
 use crate::repo::unit::Unit;
-use crate::schema::{EVENT_KEYS, EVENTS, EntryId, Key};
+use crate::schema::{EVENT_KEYS, EntryId, Key};
 
 /// What publishing one event answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -91,9 +92,9 @@ impl Intent for Publish {
 }
 
 /// What is known of an event that was published under a key.
-struct Earlier {
-    number: u64,
-    digest: [u8; 32],
+pub(super) struct Earlier {
+    pub(super) number: u64,
+    pub(super) digest: [u8; 32],
 }
 
 impl Publish {
@@ -114,16 +115,7 @@ impl Publish {
             }
         }
         if plan.careful {
-            let stream = topic.stream()?;
-            let which = Which::Ids(ids.into_iter().map(|id| (stream.clone(), id)).collect());
-            let read =
-                Read { log: &EVENTS, which, reverse: false, limit: self.events.len().max(1) };
-            for entry in plan.space.read(&read).await?.entries {
-                if let Some(id) = entry.id {
-                    let earlier = Earlier { number: entry.number, digest: digest(&entry.body) };
-                    known.insert(id, earlier);
-                }
-            }
+            known.extend(kept(plan.space, &topic.stream()?, ids).await?);
         }
         Ok(known)
     }
@@ -165,7 +157,7 @@ impl Publish {
 }
 
 impl Earlier {
-    fn of(body: &Json) -> Result<Self> {
+    pub(super) fn of(body: &Json) -> Result<Self> {
         let digest = body.member("digest").and_then(|digest| {
             let digest = blake3::Hash::from_hex(digest.to_text()?).ok()?;
             Some(*digest.as_bytes())

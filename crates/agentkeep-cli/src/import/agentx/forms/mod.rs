@@ -5,7 +5,7 @@ mod copy;
 mod escaped;
 mod folder;
 mod redis;
-mod sqlite;
+pub(super) mod sqlite;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,7 +13,7 @@ use std::path::Path;
 
 use agentkeep::{Error, Kind, Result};
 
-use super::source::Source;
+use super::Data;
 use crate::output::io_error;
 
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
@@ -22,16 +22,17 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 /// What can be read, for errors.
 const EXPECTED: &str = "expected AgentX data in one of its forms: an SQLite file with the table \
                         kv_storage, a folder with containers, images, sessions, messages, a JSON \
-                        backup {containers, images, sessions, messages}, or a Redis dump as JSON \
-                        [{key, type, value}]";
+                        backup {containers, images, sessions, messages}, a Redis dump as JSON \
+                        [{key, type, value}], or an event queue (an SQLite file with the \
+                        table queue_entries)";
 
 /// Recognises the source by its content.
-pub(crate) fn open(path: &Path) -> Result<Box<dyn Source>> {
+pub(crate) fn open(path: &Path) -> Result<Data> {
     let at = |error: Error| error.at(path.display().to_string());
     let cannot_read = |error| at(io_error("the source cannot be read", error));
     let metadata = std::fs::metadata(path).map_err(cannot_read)?;
     if metadata.is_dir() {
-        return Ok(Box::new(folder::Folder::open(path).map_err(at)?));
+        return Ok(Data::Values(Box::new(folder::Folder::open(path).map_err(at)?)));
     }
     if !metadata.is_file() {
         return Err(at(not_agentx("no ordinary file")));
@@ -40,12 +41,12 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Source>> {
     let file = File::open(path).map_err(cannot_read)?;
     file.take(4096).read_to_end(&mut start).map_err(cannot_read)?;
     if start.starts_with(SQLITE_MAGIC) {
-        return Ok(Box::new(sqlite::Sqlite::open(path).map_err(at)?));
+        return sqlite::open(path).map_err(at);
     }
     let text = start.strip_prefix(MARK).unwrap_or(&start).trim_ascii_start();
     Ok(match text.first() {
-        Some(b'{') => Box::new(backup::Backup::new(path)),
-        Some(b'[') => Box::new(redis::Dump::new(path)),
+        Some(b'{') => Data::Values(Box::new(backup::Backup::new(path))),
+        Some(b'[') => Data::Values(Box::new(redis::Dump::new(path))),
         _ => return Err(at(not_agentx(what_else(&start)))),
     })
 }

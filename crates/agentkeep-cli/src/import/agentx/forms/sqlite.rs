@@ -1,4 +1,4 @@
-//! The SQLite file: one table of keys and values.
+//! The SQLite file: one table of keys and values. An event queue is an SQLite file, too.
 //!
 //! Keys are normalised by AgentX, which loses information, so ids are taken from the records. The
 //! index rows (`idx:...`) are redundant and can be stale; they are left aside.
@@ -11,6 +11,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use tempfile::TempDir;
 
 use super::{copy, not_agentx};
+use crate::import::agentx::Data;
+use crate::import::agentx::queue::{self, Found};
 use crate::import::agentx::source::{Bytes, Catalogue, Sort, Source, key_of};
 
 /// A copy of the file, open.
@@ -23,20 +25,28 @@ pub(crate) struct Sqlite {
     _folder: TempDir,
 }
 
-impl Sqlite {
-    /// Copies the file and looks whether it is whole.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let (folder, copy) = copy::copy(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(copy, flags).map_err(damaged)?;
-        // Foreign schemas must not run anything.
-        connection.pragma_update(None, "trusted_schema", false).map_err(damaged)?;
-        check_shape(&connection)?;
+/// Copies the file and looks what it is, and whether it is whole.
+pub(super) fn open(path: &Path) -> Result<Data> {
+    let (folder, copy) = copy::copy(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(copy, flags).map_err(damaged)?;
+    // Foreign schemas must not run anything.
+    connection.pragma_update(None, "trusted_schema", false).map_err(damaged)?;
+    if !has_table(&connection, "kv_storage")? && has_table(&connection, "queue_entries")? {
         check_whole(&connection)?;
-        let encoding: String =
-            connection.pragma_query_value(None, "encoding", |row| row.get(0)).map_err(damaged)?;
-        Ok(Self { connection, utf8: encoding == "UTF-8", _folder: folder })
+        return match queue::recognise(connection, folder)? {
+            Found::Queue(rows) => Ok(Data::Queue(rows)),
+            Found::OtherShape => Err(not_agentx(
+                "an SQLite file whose table queue_entries is not that of an AgentX event queue",
+            )),
+        };
     }
+    check_shape(&connection)?;
+    check_whole(&connection)?;
+    let encoding: String =
+        connection.pragma_query_value(None, "encoding", |row| row.get(0)).map_err(damaged)?;
+    let sqlite = Sqlite { connection, utf8: encoding == "UTF-8", _folder: folder };
+    Ok(Data::Values(Box::new(sqlite)))
 }
 
 impl Source for Sqlite {
@@ -55,6 +65,9 @@ impl Source for Sqlite {
                 Ok(key) => into.keyed(&key, id, bytes.unwrap_or(0))?,
                 Err(reason) => into.other(&format!("the key in row {id}"), &reason)?,
             }
+        }
+        if has_table(&self.connection, "queue_entries")? {
+            into.other("the table queue_entries", "a queue has a file of its own in AgentX")?;
         }
         Ok(())
     }
@@ -90,7 +103,7 @@ impl Source for Sqlite {
 }
 
 /// The text of a value, or why it has none.
-fn text_of(value: ValueRef<'_>) -> Result<String, String> {
+pub(in crate::import::agentx) fn text_of(value: ValueRef<'_>) -> Result<String, String> {
     match value {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
             String::from_utf8(bytes.to_vec()).map_err(|error| {
@@ -103,11 +116,8 @@ fn text_of(value: ValueRef<'_>) -> Result<String, String> {
 }
 
 fn check_shape(connection: &Connection) -> Result<()> {
-    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'kv_storage'";
-    let found: Option<i64> =
-        connection.query_row(sql, [], |row| row.get(0)).optional().map_err(damaged)?;
-    if found.is_none() {
-        return Err(not_agentx(what_else(connection)?));
+    if !has_table(connection, "kv_storage")? {
+        return Err(not_agentx("an SQLite file without the table kv_storage"));
     }
     match connection.prepare("SELECT rowid, key, value FROM kv_storage") {
         Ok(_) => Ok(()),
@@ -116,15 +126,11 @@ fn check_shape(connection: &Connection) -> Result<()> {
     }
 }
 
-/// What an SQLite file is that has no such table.
-fn what_else(connection: &Connection) -> Result<&'static str> {
-    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'queue_entries'";
-    let queue: Option<i64> =
-        connection.query_row(sql, [], |row| row.get(0)).optional().map_err(damaged)?;
-    Ok(match queue {
-        Some(_) => "an AgentX event queue (an SQLite file without the table kv_storage)",
-        None => "an SQLite file without the table kv_storage",
-    })
+fn has_table(connection: &Connection, name: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let found: Option<i64> =
+        connection.query_row(sql, [name], |row| row.get(0)).optional().map_err(damaged)?;
+    Ok(found.is_some())
 }
 
 /// A damaged file could leave records out without a word.
@@ -140,7 +146,7 @@ fn check_whole(connection: &Connection) -> Result<()> {
 
 const REPAIR: &str = "restore it from a backup, or repair it with `sqlite3 FILE .recover`";
 
-fn damaged(error: rusqlite::Error) -> Error {
+pub(in crate::import::agentx) fn damaged(error: rusqlite::Error) -> Error {
     let kind = match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
             Kind::Corrupt
