@@ -17,6 +17,7 @@ mod layout;
 mod line;
 mod load;
 mod locks;
+mod notice;
 mod open;
 mod operations_file;
 mod options;

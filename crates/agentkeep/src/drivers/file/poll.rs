@@ -1,15 +1,12 @@
-//! Hints about commits of other processes: a thread looks at the generation while somebody watches.
+//! Hints about commits of other processes: a thread watches the generation while somebody watches
+//! the store.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use super::notice::Notice;
 use super::store::Store;
 use crate::error::{Error, Kind, Result};
-
-/// Between two looks when something happens, and when nothing does.
-const QUICK: Duration = Duration::from_millis(2);
-const SLOW: Duration = Duration::from_millis(50);
 
 /// The thread, if it runs.
 #[derive(Debug, Default)]
@@ -29,9 +26,10 @@ impl Poll {
         let (state, closed) = (Arc::clone(&self.running), Arc::clone(&self.closed));
         let store = Arc::clone(store);
         let run = move || {
-            let mut pause = QUICK;
+            let mut notice = Notice::of(&store.base.place("generation"));
+            let mut quiet = false;
             loop {
-                std::thread::sleep(pause);
+                notice.wait(quiet);
                 let mut running = state.lock().unwrap_or_else(PoisonError::into_inner);
                 // Under the lock: whoever begins to watch now finds the thread running, or not.
                 if closed.load(Ordering::Acquire) || !store.hub.is_watched() {
@@ -44,8 +42,7 @@ impl Poll {
                 if store.catch_up().is_err() {
                     store.hub.all();
                 }
-                let quiet = before == store.state().position;
-                pause = if quiet { (pause * 5 / 4).min(SLOW) } else { QUICK };
+                quiet = before == store.state().position;
             }
         };
         let thread = std::thread::Builder::new().name("agentkeep-poll".to_owned()).spawn(run);
