@@ -298,7 +298,7 @@ async fn messages_without_ids_are_compared_by_their_text(store: Store) {
     let mut load = store.load(&turn("import-2")).await.unwrap();
     load.session(Data::session(0)).await.unwrap();
     let met = load.messages([1, 1, 1, 3].map(nameless).to_vec()).await.unwrap();
-    assert_eq!(met, [Met::Same, Met::New, Met::Same, Met::New]);
+    assert_eq!(met, [Met::Same, Met::Same, Met::New, Met::New]);
     assert_eq!(store.messages("x0").count().await.unwrap(), 3);
 }
 
