@@ -245,6 +245,21 @@ fn other_content_under_a_cursor_is_refused_or_kept() {
     assert_eq!(tail(&home, &["t", "--consumer", "c"]).len(), 0);
 }
 
+/// Not passed over without a word.
+#[test]
+fn a_queue_beside_records_is_told() {
+    let home = Home::new();
+    let path = home.file("both.db");
+    support::kv(&path, &[("containers:c", r#"{"containerId":"c"}"#)]);
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE queue_entries(id, cursor, topic, event, timestamp)")
+        .unwrap();
+    let report = home.import(&path);
+    assert_eq!(places(&report["notTaken"]), ["the table queue_entries"]);
+    assert_eq!(report["containers"]["new"], 1);
+}
+
 /// A consumer that has gone on here stays where it is.
 #[test]
 fn importing_again_moves_nobody() {
@@ -263,18 +278,39 @@ fn importing_again_moves_nobody() {
     assert_eq!(home.json(&["events", "consumers", "t"])[0]["lag"], 0);
 }
 
+/// So many events in three topics.
+fn long_queue(home: &Home, count: u64) -> PathBuf {
+    queue(
+        home,
+        &format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             INSERT INTO queue_entries
+               SELECT i, printf('a%06d-0000', i), 't' || (i % 3), printf('{{\"n\":%d}}', i), i FROM n;
+             INSERT INTO queue_consumers VALUES ('c', 't1', 'a000400-0000', 1);"
+        ),
+    )
+}
+
+/// Every event once and in order, and the consumer where it was.
+fn is_whole(home: &Home, count: u64) {
+    for topic in 0..3 {
+        let numbers: Vec<u64> = tail(home, &[&format!("t{topic}")])
+            .iter()
+            .map(|event| event["event"]["n"].as_u64().unwrap())
+            .collect();
+        let wanted: Vec<u64> = (1..=count).filter(|n| n % 3 == topic).collect();
+        assert!(numbers == wanted, "t{topic}: {} of {}", numbers.len(), wanted.len());
+    }
+    let missed = (401..=count).filter(|n| n % 3 == 1).count();
+    assert_eq!(home.json(&["events", "consumers", "t1"])[0]["lag"], missed);
+}
+
 /// More than one commit takes: what an earlier, interrupted run has published is not published
 /// again, and the rest follows in order.
 #[test]
 fn an_interrupted_import_goes_on() {
     let home = Home::new();
-    let path = queue(
-        &home,
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
-         INSERT INTO queue_entries
-           SELECT i, printf('a%06d-0000', i), 't' || (i % 3), printf('{\"n\":%d}', i), i FROM n;
-         INSERT INTO queue_consumers VALUES ('c', 't1', 'a011998-0000', 1);",
-    );
+    let path = long_queue(&home, 12_000);
     // As if it had been killed after the first commit.
     let part = home.file("part.db");
     std::fs::copy(&path, &part).unwrap();
@@ -285,17 +321,35 @@ fn an_interrupted_import_goes_on() {
     home.import(&part);
     let report = home.import(&path);
     assert_eq!(report["events"], json!({"new": 7000, "unchanged": 5000, "differing": 0}));
-    for topic in 0..3 {
-        let numbers: Vec<u64> = tail(&home, &[&format!("t{topic}")])
-            .iter()
-            .map(|event| event["event"]["n"].as_u64().unwrap())
-            .collect();
-        let wanted: Vec<u64> = (1..=12_000).filter(|n| n % 3 == topic).collect();
-        assert_eq!(numbers, wanted);
-    }
-    assert_eq!(home.json(&["events", "consumers", "t1"])[0]["lag"], 0);
-    beside(&home, async |store| {
-        let recovered = store.events().recover("t0", None, 10_000).await.unwrap();
-        assert_eq!((recovered.events.len(), recovered.more), (4_000, false));
+    is_whole(&home, 12_000);
+}
+
+#[test]
+fn a_killed_import_goes_on() {
+    let home = Home::new();
+    let path = long_queue(&home, 30_000);
+    let mut command = home.command(&["import", "agentx", path.to_str().unwrap(), "--json"]);
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let published = async |store: &agentkeep::Store| {
+        let page = store.events().topics(&agentkeep::List::of(10).unwrap()).await.unwrap();
+        page.items.iter().map(|topic| topic.events).sum::<u64>()
+    };
+    let there = beside(&home, async |store| {
+        // Killed as soon as its first commit shows.
+        while published(store).await == 0 {
+            assert!(child.try_wait().unwrap().is_none(), "it ended without any event");
+            tokio::task::yield_now().await;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        published(store).await
     });
+    let report = home.import(&path);
+    assert_eq!(
+        (&report["events"]["unchanged"], &report["events"]["new"]),
+        (&json!(there), &json!(30_000 - there))
+    );
+    is_whole(&home, 30_000);
+    assert_eq!(home.import(&path)["nothingNew"], true);
 }

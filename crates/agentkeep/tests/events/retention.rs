@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use agentkeep::{Bounds, Clock, Kind, Retention, Start, Store, SystemClock};
+use agentkeep::{Bounds, Clock, Kind, Met, Retention, Start, Store, SystemClock};
 
 use crate::support::{all, event, on_every_driver, publish, subscribe, take};
 
@@ -230,6 +230,10 @@ async fn a_key_is_known_after_its_event_has_gone(store: Store) {
     let error = store.events().publish("t", other).await.unwrap_err();
     assert_eq!(error.kind(), Kind::IdempotencyConflict, "{error}");
     assert_eq!(all(&store, "t").await, [9, 20]);
+    let met = [event(1), keyed(1), keyed(20), keyed(7), event(7).with_key("k1").unwrap()];
+    let met = store.events().meets("t", &met).await.unwrap();
+    assert_eq!(met, [Met::New, Met::Same, Met::Same, Met::New, Met::Other], "trimmed or not");
+    assert_eq!(store.events().meets("nowhere", &[keyed(1)]).await.unwrap(), [Met::New]);
     // Even old keys are held while there are few.
     hand.pass(3 * DAY);
     store.events().retain().await.unwrap();
