@@ -6,7 +6,7 @@ use crate::driver::{CheckReport, Description, Driver};
 use crate::error::Result;
 use crate::json::Json;
 use crate::repo::{
-    Attachments, Clock, Collected, Containers, Events, Images, Load, Messages, Namespaces,
+    Attachments, Clock, Collected, Containers, Events, Images, Load, Messages, Namespaces, Runs,
     Sessions, Space, TurnMessages, Undone, Unfinished, Unit, conversations,
 };
 use crate::schema::{Namespace, Turn};
@@ -96,6 +96,11 @@ impl Store {
     /// The messages of one session.
     pub fn messages<'a>(&'a self, session_id: &'a str) -> Messages<'a> {
         Messages::new(&self.space, session_id)
+    }
+
+    /// Runs, under no number: see [`Runs::under`].
+    pub fn runs(&self) -> Runs<'_> {
+        Runs::new(&self.space)
     }
 
     /// Attachments.

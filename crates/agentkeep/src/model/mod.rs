@@ -7,6 +7,7 @@ mod event;
 mod image;
 mod message;
 mod namespace;
+mod run;
 mod session;
 mod tools;
 
@@ -16,5 +17,7 @@ pub use event::{Event, StoredEvent};
 pub use image::Image;
 pub use message::{Content, Message, StoredMessage};
 pub use namespace::NamespaceInfo;
+pub(crate) use run::{OWN, check_run_id};
+pub use run::{RunSnapshot, RunStatus};
 pub use session::Session;
 pub use tools::{ToolCall, ToolResult};

@@ -6,6 +6,7 @@ mod events;
 pub(crate) mod namespaces;
 mod pages;
 pub(crate) mod plan;
+mod runs;
 mod space;
 mod unit;
 
@@ -22,5 +23,6 @@ pub use events::{
 };
 pub use namespaces::{Copied, Namespaces};
 pub use pages::{List, Page};
+pub use runs::{Lease, Resumable, RunFilter, RunInfo, RunTotals, Runs};
 pub(crate) use space::Space;
 pub use unit::{Done, Unit};
