@@ -42,6 +42,7 @@ pub use model::{
     Attachment, Container, Content, Event, Image, Message, NamespaceInfo, RunSnapshot, RunStatus,
     Session, StoredEvent, StoredMessage, ToolCall, ToolResult,
 };
+pub use model::{StoredTranscriptEntry, TranscriptEntry};
 pub use repo::{
     Added, At, Attachments, Bounds, Clock, Collected, ConsumerInfo, Containers, Copied, Cursor,
     DeadLetter, Done, Events, Group, GroupInfo, GroupOptions, Images, Lease, Leased, List, Load,
@@ -50,4 +51,5 @@ pub use repo::{
     SystemClock, Tally, TopicInfo, Topics, TurnMessages, Undone, Unfinished, Unit, UnitContainers,
     UnitEvents, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
 };
+pub use repo::{Following, ThreadInfo, Transcripts};
 pub use store::Store;

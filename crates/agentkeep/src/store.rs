@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::json::Json;
 use crate::repo::{
     Attachments, Clock, Collected, Containers, Events, Images, Load, Messages, Namespaces, Runs,
-    Sessions, Space, TurnMessages, Undone, Unfinished, Unit, conversations,
+    Sessions, Space, Transcripts, TurnMessages, Undone, Unfinished, Unit, conversations,
 };
 use crate::schema::{Namespace, Turn};
 
@@ -101,6 +101,11 @@ impl Store {
     /// Runs, under no number: see [`Runs::under`].
     pub fn runs(&self) -> Runs<'_> {
         Runs::new(&self.space)
+    }
+
+    /// Transcripts.
+    pub fn transcripts(&self) -> Transcripts<'_> {
+        Transcripts::new(&self.space)
     }
 
     /// Attachments.

@@ -10,6 +10,7 @@ mod namespace;
 mod run;
 mod session;
 mod tools;
+mod transcript;
 
 pub use attachment::Attachment;
 pub use container::Container;
@@ -21,3 +22,4 @@ pub(crate) use run::{OWN, check_run_id};
 pub use run::{RunSnapshot, RunStatus};
 pub use session::Session;
 pub use tools::{ToolCall, ToolResult};
+pub use transcript::{StoredTranscriptEntry, TranscriptEntry};

@@ -8,6 +8,7 @@ mod pages;
 pub(crate) mod plan;
 mod runs;
 mod space;
+mod transcripts;
 mod unit;
 
 pub use clock::{Clock, SystemClock};
@@ -25,4 +26,5 @@ pub use namespaces::{Copied, Namespaces};
 pub use pages::{List, Page};
 pub use runs::{Lease, Resumable, RunFilter, RunInfo, RunTotals, Runs};
 pub(crate) use space::Space;
+pub use transcripts::{Following, ThreadInfo, Transcripts};
 pub use unit::{Done, Unit};

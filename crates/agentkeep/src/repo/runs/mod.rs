@@ -163,7 +163,8 @@ impl<'a> Runs<'a> {
         if snapshot.status() == RunStatus::Executing {
             return Err(Error::new(Kind::InvalidInput, "a run that ends is not executing")
                 .at(write::place(snapshot.id()))
-                .advice("give it the status complete, failed or cancelled"));
+                .advice("give it the status complete, failed or cancelled")
+                .during("runs.on_run_complete"));
         }
         self.whole("runs.on_run_complete", snapshot).await
     }
