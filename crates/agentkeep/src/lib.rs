@@ -1,4 +1,4 @@
-//! agentkeep keeps what an AI agent must not lose: its conversations today; events, runs,
+//! agentkeep keeps what an AI agent must not lose: its conversations, events, runs and transcripts today;
 //! checkpoints and capabilities next, in one store on the database you already run.
 //!
 //! ```
@@ -39,15 +39,17 @@ pub mod urls;
 pub use error::{Error, Kind, Result};
 pub use json::{Json, MAX_DEPTH, ObjectEditor, Problem, ScanError};
 pub use model::{
-    Attachment, Container, Content, Event, Image, Message, NamespaceInfo, Session, StoredEvent,
-    StoredMessage, ToolCall, ToolResult,
+    Attachment, Container, Content, Event, Image, Message, NamespaceInfo, RunSnapshot, RunStatus,
+    Session, StoredEvent, StoredMessage, ToolCall, ToolResult,
 };
+pub use model::{StoredTranscriptEntry, TranscriptEntry};
 pub use repo::{
     Added, At, Attachments, Bounds, Clock, Collected, ConsumerInfo, Containers, Copied, Cursor,
-    DeadLetter, Done, Events, Group, GroupInfo, GroupOptions, Images, Leased, List, Load, Loaded,
-    Messages, Met, Namespaces, Page, Parents, Published, Recovered, Retained, Retention,
-    SaveOptions, Sessions, Start, Subscription, SystemClock, Tally, TopicInfo, Topics,
-    TurnMessages, Undone, Unfinished, Unit, UnitContainers, UnitEvents, UnitImages, UnitMessages,
-    UnitSessions, estimate_tokens,
+    DeadLetter, Done, Events, Group, GroupInfo, GroupOptions, Images, Lease, Leased, List, Load,
+    Loaded, Messages, Met, Namespaces, Page, Parents, Published, Recovered, Resumable, Retained,
+    Retention, RunFilter, RunInfo, RunTotals, Runs, SaveOptions, Sessions, Start, Subscription,
+    SystemClock, Tally, TopicInfo, Topics, TurnMessages, Undone, Unfinished, Unit, UnitContainers,
+    UnitEvents, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
 };
+pub use repo::{Following, ThreadInfo, Transcripts};
 pub use store::Store;

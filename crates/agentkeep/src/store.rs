@@ -6,8 +6,8 @@ use crate::driver::{CheckReport, Description, Driver};
 use crate::error::Result;
 use crate::json::Json;
 use crate::repo::{
-    Attachments, Clock, Collected, Containers, Events, Images, Load, Messages, Namespaces,
-    Sessions, Space, TurnMessages, Undone, Unfinished, Unit, conversations,
+    Attachments, Clock, Collected, Containers, Events, Images, Load, Messages, Namespaces, Runs,
+    Sessions, Space, Transcripts, TurnMessages, Undone, Unfinished, Unit, conversations,
 };
 use crate::schema::{Namespace, Turn};
 
@@ -96,6 +96,16 @@ impl Store {
     /// The messages of one session.
     pub fn messages<'a>(&'a self, session_id: &'a str) -> Messages<'a> {
         Messages::new(&self.space, session_id)
+    }
+
+    /// Runs, under no number: see [`Runs::under`].
+    pub fn runs(&self) -> Runs<'_> {
+        Runs::new(&self.space)
+    }
+
+    /// Transcripts.
+    pub fn transcripts(&self) -> Transcripts<'_> {
+        Transcripts::new(&self.space)
     }
 
     /// Attachments.

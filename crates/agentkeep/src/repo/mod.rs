@@ -6,7 +6,9 @@ mod events;
 pub(crate) mod namespaces;
 mod pages;
 pub(crate) mod plan;
+mod runs;
 mod space;
+mod transcripts;
 mod unit;
 
 pub use clock::{Clock, SystemClock};
@@ -22,5 +24,7 @@ pub use events::{
 };
 pub use namespaces::{Copied, Namespaces};
 pub use pages::{List, Page};
+pub use runs::{Lease, Resumable, RunFilter, RunInfo, RunTotals, Runs};
 pub(crate) use space::Space;
+pub use transcripts::{Following, ThreadInfo, Transcripts};
 pub use unit::{Done, Unit};

@@ -12,6 +12,7 @@ use super::conversations::imports;
 use super::conversations::lineage::Lineage;
 use super::conversations::pending::Pending;
 use super::events::{PublishReceipt, Topic};
+use super::runs::RunRecord;
 use super::space::Space;
 use crate::driver::{
     Append, Batch, Committed, Expect, Known, NewEntry, Operation, Outcome, Put, Record, Save,
@@ -151,6 +152,12 @@ impl<'a> Plan<'a> {
         self.created.insert(key.clone());
         self.push(Operation::Put(Put::new(key, body, save)?));
         Ok(())
+    }
+
+    /// The put just planned is the record of a run, to be remembered.
+    pub(crate) fn hold_run(&mut self, run: Arc<RunRecord>) {
+        let place = self.batch.operations.len() - 1;
+        self.remember.push((place, Held::Run(run)));
     }
 
     /// True when this plan writes the record already.
@@ -356,6 +363,7 @@ pub(crate) enum Held {
     Lineage(Arc<Lineage>),
     Pending(Pending),
     Topic(Arc<Topic>),
+    Run(Arc<RunRecord>),
 }
 
 /// Takes what a commit wrote into the memory of the space: `written` are the records' keys, by
@@ -369,6 +377,7 @@ pub(crate) fn remember(space: &Space, written: Vec<(usize, Key, Held)>, committe
             (Some(&Outcome::Put { version }), Held::Pending(pending)) => {
                 space.remember(key, Arc::new(pending.at_version(version)), version);
             }
+            (Some(&Outcome::Put { version }), Held::Run(run)) => space.remember(key, run, version),
             (Some(&Outcome::Put { version }), Held::Topic(topic)) => {
                 space.remember(key, topic, version);
             }

@@ -54,6 +54,14 @@ pub struct Done {
     pub published: Vec<Vec<Published>>,
     /// True when something that was to be deleted was there.
     pub deleted: bool,
+    /// The number of the last entry that was added anywhere.
+    last: Option<u64>,
+}
+
+impl Done {
+    pub(crate) fn last_number(&self) -> Option<u64> {
+        self.last
+    }
 }
 
 impl Unit {
@@ -227,6 +235,7 @@ fn replayed(committed: &Committed) -> Done {
         added: Vec::new(),
         published: Vec::new(),
         deleted: deleted(committed),
+        last: last(committed),
     }
 }
 
@@ -253,7 +262,15 @@ fn done(committed: &Committed, receipts: &[AddReceipt], published: &[PublishRece
         added: added.collect(),
         published: cursors.collect(),
         deleted: deleted(committed),
+        last: last(committed),
     }
+}
+
+fn last(committed: &Committed) -> Option<u64> {
+    committed.outcomes.iter().rev().find_map(|outcome| match outcome {
+        Outcome::Appended { numbers } => numbers.last().copied(),
+        _ => None,
+    })
 }
 
 fn deleted(committed: &Committed) -> bool {

@@ -23,8 +23,11 @@ pub static AGENTKEEP: Schema = Schema {
         &DEAD_LETTERS,
         &EVENT_KEYS,
         &UPKEEP,
+        &RUNS,
+        &THREADS,
+        &MARKS,
     ],
-    logs: &[&MESSAGES, &EVENTS],
+    logs: &[&MESSAGES, &EVENTS, &STEPS, &TRANSCRIPTS],
     views: &[LineageView {
         name: "session_messages",
         since: 1,
@@ -230,6 +233,44 @@ pub static UPKEEP: Table =
 
 /// The events of all topics.
 pub static EVENTS: Log = Log { name: "events", since: 2 };
+
+/// Runs: the last snapshot without what grows, and as `$run` what the store knows of it: `{parts,
+/// last, fence, owner?, until?, reopened?}`.
+pub static RUNS: Table = Table {
+    name: "runs",
+    since: 2,
+    key: &["run_id"],
+    fields: &[
+        field("status", &["status"]),
+        field("started_at", &["startedAt"]),
+        field("completed_at", &["completedAt"]),
+        field("lease_until", &["$run", "until"]),
+    ],
+    indexes: &[
+        Index { name: "newest", fields: &[("started_at", Descending)] },
+        Index { name: "by_status", fields: &[("status", Ascending), ("started_at", Descending)] },
+        Index { name: "by_lease", fields: &[("status", Ascending), ("lease_until", Ascending)] },
+    ],
+};
+
+/// What grows in a run, one stream for each: each entry has what one commit added to lists or set.
+pub static STEPS: Log = Log { name: "steps", since: 2 };
+
+/// Threads of transcripts: `{thread, createdAt}`. When one was last written is told by its stream.
+pub static THREADS: Table =
+    Table { name: "threads", since: 2, key: &["thread"], fields: &[], indexes: &[] };
+
+/// For each full block of a transcript the smallest and largest iteration in it.
+pub static MARKS: Table = Table {
+    name: "transcript_marks",
+    since: 2,
+    key: &["thread", "block"],
+    fields: &[field("of_thread", &["thread"])],
+    indexes: &[Index { name: "by_thread", fields: &[("of_thread", Ascending)] }],
+};
+
+/// Transcripts, one stream for each thread.
+pub static TRANSCRIPTS: Log = Log { name: "transcripts", since: 2 };
 
 /// One topic's records, by key.
 const BY_TOPIC: Index = Index { name: "by_topic", fields: &[("of_topic", Ascending)] };

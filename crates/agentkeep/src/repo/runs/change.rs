@@ -1,0 +1,155 @@
+//! What a write adds to a run: the next record, and an entry with what is new.
+
+use super::record::{Kept, Part, RunRecord, chained, empty, hash, kept};
+use crate::json::{Json, ObjectEditor};
+
+/// Bodies of entries stay well below the limit of a body.
+const ENTRY: usize = 4 << 20;
+
+/// Values on their way into the log.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    entries: Vec<Json>,
+    add: Vec<(String, Vec<Json>)>,
+    set: Vec<(String, Json)>,
+    bytes: usize,
+}
+
+impl Change {
+    /// Adds one element to a list of the run.
+    pub(super) fn push(&mut self, run: &mut RunRecord, name: &str, element: Json) {
+        let (n, before) = if let Some(Part::List(n, before)) = run.parts.get(name) {
+            (*n, before.clone())
+        } else {
+            self.put(name, Json::array([]));
+            (0, empty())
+        };
+        let part = Part::List(n + 1, chained(&before, &element));
+        run.parts.insert(name.to_owned(), part);
+        replace(run, name, Json::null());
+        self.add(name, element);
+    }
+
+    /// Gives a member of the run another value, in its place or as the last one.
+    pub(super) fn set(&mut self, run: &mut RunRecord, name: &str, value: &Json) {
+        match kept(name, value) {
+            Kept::Inline => {
+                run.parts.remove(name);
+                replace(run, name, value.clone());
+                return;
+            }
+            Kept::List => self.list(run, name, value),
+            Kept::Whole => {
+                let part = Part::Whole(hash(value));
+                if run.parts.get(name) != Some(&part) {
+                    self.put(name, value.clone());
+                    run.parts.insert(name.to_owned(), part);
+                }
+            }
+        }
+        replace(run, name, Json::null());
+    }
+
+    fn list(&mut self, run: &mut RunRecord, name: &str, value: &Json) {
+        let old = run.parts.get(name).cloned();
+        let (mut chain, mut n) = (empty(), 0);
+        let mut new = Vec::new();
+        let mut extends = matches!(&old, Some(Part::List(0, _)));
+        for element in value.elements() {
+            chain = chained(&chain, &element);
+            n += 1;
+            if let Some(Part::List(count, before)) = &old {
+                if n == *count {
+                    extends = chain == *before;
+                }
+                if n <= *count {
+                    continue;
+                }
+            }
+            new.push(element);
+        }
+        if extends {
+            for element in new {
+                self.add(name, element);
+            }
+        } else {
+            self.put(name, Json::array([]));
+            value.elements().for_each(|element| self.add(name, element));
+        }
+        run.parts.insert(name.to_owned(), Part::List(n, chain));
+    }
+
+    /// Makes the run's members exactly those of a snapshot, in its order.
+    pub(super) fn become_snapshot(&mut self, run: &mut RunRecord, snapshot: &Json) {
+        for (name, value) in snapshot.members() {
+            self.set(run, &name, &value);
+        }
+        let old = std::mem::take(&mut run.members);
+        let mut by_name: std::collections::HashMap<String, Json> = old.into_iter().collect();
+        for (name, _) in snapshot.members() {
+            if let Some(value) = by_name.remove(&name) {
+                run.members.push((name, value));
+            }
+        }
+        for name in by_name.keys() {
+            run.parts.remove(name);
+        }
+    }
+
+    fn add(&mut self, name: &str, element: Json) {
+        self.room(element.len());
+        match self.add.iter_mut().find(|(list, _)| list == name) {
+            Some((_, elements)) => elements.push(element),
+            None => self.add.push((name.to_owned(), vec![element])),
+        }
+    }
+
+    fn put(&mut self, name: &str, value: Json) {
+        self.room(value.len());
+        self.add.retain(|(list, _)| list != name);
+        self.set.retain(|(member, _)| member != name);
+        self.set.push((name.to_owned(), value));
+    }
+
+    fn room(&mut self, bytes: usize) {
+        if self.bytes > 0 && self.bytes + bytes > ENTRY {
+            self.flush();
+        }
+        self.bytes += bytes;
+    }
+
+    fn flush(&mut self) {
+        let mut body = ObjectEditor::default();
+        if !self.set.is_empty() {
+            let mut set = ObjectEditor::default();
+            for (name, value) in self.set.drain(..) {
+                set.set(&name, &value);
+            }
+            body.set("set", &set.finish());
+        }
+        if !self.add.is_empty() {
+            let mut add = ObjectEditor::default();
+            for (name, elements) in self.add.drain(..) {
+                add.set(&name, &Json::array(&elements));
+            }
+            body.set("add", &add.finish());
+        }
+        self.bytes = 0;
+        self.entries.push(body.finish());
+    }
+
+    /// The entries to append; often one, none when nothing that grows has changed.
+    pub(super) fn finish(mut self) -> Vec<Json> {
+        if !self.set.is_empty() || !self.add.is_empty() {
+            self.flush();
+        }
+        self.entries
+    }
+}
+
+fn replace(run: &mut RunRecord, name: &str, value: Json) {
+    match run.members.iter_mut().find(|(member, _)| member == name) {
+        Some((_, old)) => *old = value,
+        None => run.members.push((name.to_owned(), value)),
+    }
+}

@@ -1,0 +1,269 @@
+//! Transcripts: what happened in a thread, in order, only ever added to.
+
+mod follow;
+mod marks;
+mod write;
+
+use serde::Serialize;
+
+pub use self::follow::Following;
+
+use self::write::{AppendIntent, Clean};
+use super::conversations::pending::Pending;
+use super::space::Space;
+use super::unit::Unit;
+use crate::driver::{Entry, Find, Head, MAX_LIMIT, Read, Stretch, Which};
+use crate::error::{Error, Kind, Result};
+use crate::model::{StoredTranscriptEntry, TranscriptEntry};
+use crate::schema::{Key, STREAMS, Stream, THREADS, TRANSCRIPTS, check_id};
+
+/// Streams asked for in one call.
+const TOGETHER: usize = 1_000;
+
+/// The transcripts of a namespace.
+#[derive(Debug, Clone, Copy)]
+pub struct Transcripts<'a> {
+    space: &'a Space,
+}
+
+/// A thread as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ThreadInfo {
+    /// Its id.
+    pub thread: String,
+    /// How many entries it has.
+    pub entries: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// When the last one was added, in milliseconds since 1970.
+    pub updated: i64,
+}
+
+pub(super) fn key(thread: &str) -> Result<Key> {
+    check_id("thread", thread)?;
+    Key::new(&THREADS, [thread])
+}
+
+pub(super) fn stretch(
+    thread: &str,
+    from: u64,
+    to: u64,
+    reverse: bool,
+    limit: usize,
+) -> Result<Read> {
+    let which = Which::Stretches(vec![Stretch { stream: Stream::new(thread)?, from, to }]);
+    Ok(Read { log: &TRANSCRIPTS, which, reverse, limit })
+}
+
+pub(super) fn there_already(thread: &str) -> Error {
+    Error::new(Kind::AlreadyExists, "there is a transcript of this thread")
+        .at(format!("thread {thread:?}"))
+        .advice("clean it first, or give the new one another name")
+}
+
+fn stored(entry: Entry) -> StoredTranscriptEntry {
+    let Entry { number, body, time, .. } = entry;
+    StoredTranscriptEntry { number, entry: TranscriptEntry::stored(body), time }
+}
+
+impl<'a> Transcripts<'a> {
+    pub(crate) fn new(space: &'a Space) -> Self {
+        Self { space }
+    }
+
+    /// Adds an entry to a thread, which is made if it is missing.
+    ///
+    /// # Errors
+    /// `InvalidId`; `TooLarge`; what the driver says.
+    pub async fn append(&self, thread: &str, entry: TranscriptEntry) -> Result<()> {
+        self.append_many(thread, vec![entry]).await
+    }
+
+    /// Adds entries in order and in one commit.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub async fn append_many(&self, thread: &str, entries: Vec<TranscriptEntry>) -> Result<()> {
+        self.add(thread, entries, false).await
+    }
+
+    /// Makes a thread with these entries, at most 9,000.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); `AlreadyExists` when there is such a thread.
+    pub async fn create(&self, thread: &str, entries: Vec<TranscriptEntry>) -> Result<()> {
+        self.add(thread, entries, true).await
+    }
+
+    async fn add(&self, thread: &str, entries: Vec<TranscriptEntry>, new: bool) -> Result<()> {
+        check_id("thread", thread)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let count = entries.len() as u64;
+        let intent = AppendIntent { thread: thread.to_owned(), entries, new };
+        let done = Unit::new(self.space.clone()).with(intent).commit().await;
+        let last = done.map_err(|error| error.during("transcripts.append"))?.last_number();
+        if let Some(last) = last {
+            for block in (last - count.min(last)) / marks::BLOCK..last / marks::BLOCK {
+                marks::write(self.space, thread, block).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// All entries, oldest first.
+    ///
+    /// # Errors
+    /// `InvalidId`.
+    pub async fn all(&self, thread: &str) -> Result<Vec<StoredTranscriptEntry>> {
+        let mut all = Vec::new();
+        loop {
+            let from = all.last().map_or(1, |entry: &StoredTranscriptEntry| entry.number + 1);
+            let page = self.range(thread, from, MAX_LIMIT).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+
+    /// At most `limit` entries from number `from` on, oldest first.
+    ///
+    /// # Errors
+    /// `InvalidId`; `InvalidInput` for a limit that is not 1 to 10,000.
+    pub async fn range(
+        &self,
+        thread: &str,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredTranscriptEntry>> {
+        let (entries, _) = self.read(&stretch(thread, from, u64::MAX, false, limit)?).await?;
+        Ok(entries)
+    }
+
+    /// The last `limit` entries, oldest first.
+    ///
+    /// # Errors
+    /// `InvalidId`; `InvalidInput` for a limit that is not 1 to 10,000.
+    pub async fn last(&self, thread: &str, limit: usize) -> Result<Vec<StoredTranscriptEntry>> {
+        let (mut entries, _) = self.read(&stretch(thread, 1, u64::MAX, true, limit)?).await?;
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// The entries of the iterations `from` to `to`, both included, in the order of the thread.
+    /// Reads only the blocks that have some.
+    ///
+    /// # Errors
+    /// `InvalidId`.
+    pub async fn iterations(
+        &self,
+        thread: &str,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<StoredTranscriptEntry>> {
+        let (_, head) = self.read(&stretch(thread, u64::MAX, u64::MAX, false, 1)?).await?;
+        let Some(head) = head else { return Ok(Vec::new()) };
+        let marks = marks::all(self.space, thread, head.birth).await?;
+        let mut found = Vec::new();
+        for block in 0..head.last.div_ceil(marks::BLOCK) {
+            let may = match marks.get(&block) {
+                Some(Some((least, most))) => *least <= to && *most >= from,
+                Some(None) => false,
+                None => true,
+            };
+            if !may {
+                continue;
+            }
+            let (first, last) = (block * marks::BLOCK + 1, (block + 1) * marks::BLOCK);
+            let (entries, _) = self.read(&stretch(thread, first, last, false, 256)?).await?;
+            let fits = |stored: &StoredTranscriptEntry| {
+                stored.entry.iteration().is_some_and(|iter| (from..=to).contains(&iter))
+            };
+            found.extend(entries.into_iter().filter(fits));
+        }
+        Ok(found)
+    }
+
+    /// Follows a thread from number `from` on: what is there, then what comes, also from other
+    /// processes.
+    ///
+    /// # Errors
+    /// `InvalidId`.
+    pub async fn follow(&self, thread: &str, from: u64) -> Result<Following> {
+        Following::new(self.space, thread, from).await
+    }
+
+    /// The thread as lines of JSON, each with its line end: what Agentry Lab reads.
+    ///
+    /// # Errors
+    /// `InvalidId`; `NotFound` without the thread.
+    pub async fn export(&self, thread: &str) -> Result<String> {
+        let entries = self.all(thread).await?;
+        if entries.is_empty() {
+            return Err(Error::new(Kind::NotFound, "there is no such thread")
+                .at(format!("thread {thread:?}"))
+                .advice("list the threads to see their names"));
+        }
+        let lines = entries.iter().flat_map(|stored| [stored.entry.json().as_str(), "\n"]);
+        Ok(lines.collect())
+    }
+
+    /// All threads, the one written last first, then by name. Reads one record for each thread: an
+    /// index by time would cost every append an entry more.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub async fn threads(&self) -> Result<Vec<ThreadInfo>> {
+        if Pending::load(self.space).await?.hides_all() {
+            return Ok(Vec::new());
+        }
+        let records = self.space.find_all(Find::by(&THREADS, "key")?).await?;
+        let mut threads = Vec::new();
+        for some in records.chunks(TOGETHER) {
+            let of = |record: &crate::driver::Record| {
+                Key::new(&STREAMS, [TRANSCRIPTS.name, record.key.first()])
+            };
+            let keys = some.iter().map(of).collect::<Result<Vec<_>>>()?;
+            let streams = self.space.get_many(&keys).await?;
+            for (record, stream) in some.iter().zip(streams) {
+                let Some(stream) = stream else { continue };
+                let number = |name: &str| stream.body.member(name).and_then(|n| n.to_i64());
+                let count = |name: &str| number(name).and_then(|n| u64::try_from(n).ok());
+                threads.push(ThreadInfo {
+                    thread: record.key.first().to_owned(),
+                    entries: count("count").unwrap_or(0),
+                    bytes: count("bytes").unwrap_or(0),
+                    updated: number("updated").unwrap_or(0),
+                });
+            }
+        }
+        threads.sort_by(|a, b| (b.updated, &a.thread).cmp(&(a.updated, &b.thread)));
+        Ok(threads)
+    }
+
+    /// Deletes what is kept of a thread: its transcript, its checkpoints (of which there are none
+    /// yet). False when there was nothing.
+    ///
+    /// # Errors
+    /// `InvalidId`.
+    pub async fn clean(&self, thread: &str, transcript: bool, checkpoint: bool) -> Result<bool> {
+        let _ = (key(thread)?, checkpoint);
+        if !transcript {
+            return Ok(false);
+        }
+        let unit = Unit::new(self.space.clone()).with(Clean(thread.to_owned()));
+        Ok(unit.commit().await.map_err(|error| error.during("transcripts.clean"))?.deleted)
+    }
+
+    async fn read(&self, read: &Read) -> Result<(Vec<StoredTranscriptEntry>, Option<Head>)> {
+        read.validate()?;
+        let ([pending], found) = self.space.get_and_read([Pending::key()?], read).await?;
+        if Pending::of_record(pending.as_ref())?.hides_all() {
+            return Ok((Vec::new(), None));
+        }
+        let head = found.heads.into_iter().next().flatten();
+        Ok((found.entries.into_iter().map(stored).collect(), head))
+    }
+}

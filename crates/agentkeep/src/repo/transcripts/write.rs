@@ -1,0 +1,91 @@
+//! Adding to a thread, and deleting it.
+
+use async_trait::async_trait;
+
+use crate::driver::{Append, Expect, Find, Known, NewEntry, Operation, Save};
+use crate::error::Result;
+use crate::json::{Json, ObjectEditor};
+use crate::model::{TranscriptEntry, document};
+use crate::repo::plan::{Guard, Intent, Plan};
+use crate::schema::{MARKS, Stream, TRANSCRIPTS, Value};
+
+/// That a thread has its record; remembered, for it says nothing else.
+#[derive(Debug)]
+pub(super) struct Thread;
+
+/// Adds entries to a thread.
+#[derive(Debug)]
+pub(super) struct AppendIntent {
+    pub(super) thread: String,
+    pub(super) entries: Vec<TranscriptEntry>,
+    /// Only if the thread is new.
+    pub(super) new: bool,
+}
+
+#[async_trait]
+impl Intent for AppendIntent {
+    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
+        plan.settled().await?;
+        let key = super::key(&self.thread)?;
+        let version = match plan.space.remembered::<Thread>(&key) {
+            Some((_, version)) => version,
+            None => match plan.get(&key).await? {
+                Some(record) => {
+                    let version = record.version;
+                    plan.space.remember(key.clone(), std::sync::Arc::new(Thread), version);
+                    version
+                }
+                None => 0,
+            },
+        };
+        if self.new && version > 0 {
+            return Err(super::there_already(&self.thread));
+        }
+        plan.expect(Expect::Version(key.clone(), version), Guard::Retry);
+        if version == 0 {
+            let mut body = ObjectEditor::default();
+            body.set("thread", &Json::string(&self.thread));
+            body.set("createdAt", &Json::integer(document::now()));
+            plan.put(key, body.finish(), Save::Any)?;
+        }
+        let new = |entry: &TranscriptEntry| NewEntry {
+            id: None,
+            body: entry.json().clone(),
+            refs: Vec::new(),
+        };
+        plan.push(Operation::Append(Append {
+            log: &TRANSCRIPTS,
+            stream: Stream::new(&self.thread)?,
+            entries: self.entries.iter().map(new).collect(),
+            known: Known::Refuse,
+            start: None,
+        }));
+        Ok(())
+    }
+}
+
+/// Deletes a thread.
+#[derive(Debug)]
+pub(super) struct Clean(pub(super) String);
+
+#[async_trait]
+impl Intent for Clean {
+    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
+        plan.settled().await?;
+        let key = super::key(&self.0)?;
+        let version = plan.get(&key).await?.map_or(0, |record| record.version);
+        plan.space.forget(&key);
+        plan.expect(Expect::Version(key.clone(), version), Guard::Retry);
+        if version == 0 {
+            return Ok(());
+        }
+        plan.push(Operation::Delete(key));
+        plan.push(Operation::Drop { log: &TRANSCRIPTS, stream: Stream::new(&self.0)? });
+        // Marks beyond these are told from a later thread's by its birth.
+        let find = Find::by(&MARKS, "by_thread")?.equal(Value::text(&self.0)).limit(9_000);
+        for record in plan.space.find(&find).await?.records {
+            plan.push(Operation::Delete(record.key));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! Runs on every driver.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test states what must hold by unwrapping it"
+)]
+
+mod leases;
+mod lists;
+mod random;
+mod refusals;
+mod snapshots;
+mod support;

@@ -1,0 +1,94 @@
+//! Random sequences: what is loaded is the last snapshot given, whoever gave it.
+
+use agentkeep::{Json, RunSnapshot, Store};
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(usize),
+    History(usize),
+    Shrink,
+    Plan(usize),
+    Text(usize),
+    Gone,
+    Again,
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (1..600_usize).prop_map(Step::Push),
+        2 => (1..600_usize).prop_map(Step::History),
+        1 => Just(Step::Shrink),
+        1 => (1..600_usize).prop_map(Step::Plan),
+        1 => (1..600_usize).prop_map(Step::Text),
+        1 => Just(Step::Gone),
+        1 => Just(Step::Again),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..25)
+}
+
+fn list(run: &RunSnapshot, name: &str) -> Vec<Json> {
+    run.json().member(name).iter().flat_map(Json::elements).collect()
+}
+
+async fn play(store: Store, steps: &[Step]) {
+    let mut run = RunSnapshot::new("r", "in").unwrap();
+    let mut store = store;
+    store.runs().on_run_start(run.clone()).await.unwrap();
+    for (n, step) in steps.iter().enumerate() {
+        let value = |size: usize| Json::string(&format!("{n}{}", "é\u{0}".repeat(size)));
+        let longer = |name: &str, size: usize| {
+            let mut all = list(&run, name);
+            all.push(value(size));
+            all
+        };
+        run = match step {
+            Step::Push(size) => run.clone().with("trace", &longer("trace", *size)).unwrap(),
+            Step::History(size) => run.clone().with("history", &longer("history", *size)).unwrap(),
+            Step::Shrink => {
+                let mut all = list(&run, "trace");
+                all.truncate(all.len() / 2);
+                run.clone().with("trace", &all).unwrap()
+            }
+            Step::Plan(size) => run.clone().with("plan", &value(*size)).unwrap(),
+            Step::Text(size) => run.clone().with("other", &vec![value(*size); 2]).unwrap(),
+            Step::Gone => {
+                let mut editor = agentkeep::ObjectEditor::of(run.json());
+                editor.remove("plan").remove("other").remove("history");
+                RunSnapshot::from_json(editor.finish()).unwrap()
+            }
+            Step::Again => run,
+            Step::Reopen => {
+                store = Store::over(std::sync::Arc::clone(store.driver()));
+                run
+            }
+        };
+        store.runs().on_step_complete(run.clone()).await.unwrap();
+        assert_eq!(store.runs().load("r").await.unwrap().unwrap(), run);
+    }
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn memory_loads_the_last_snapshot(steps in steps()) {
+        block_on(async { play(Store::open("memory:").await.unwrap(), &steps).await });
+    }
+
+    #[test]
+    fn sqlite_loads_the_last_snapshot(steps in steps()) {
+        block_on(crate::support::kept("sqlite", |store| async move { play(store, &steps).await }));
+    }
+
+    #[test]
+    fn file_loads_the_last_snapshot(steps in steps()) {
+        block_on(crate::support::kept("file", |store| async move { play(store, &steps).await }));
+    }
+}
