@@ -6,6 +6,9 @@
     reason = "a test states what must hold by unwrapping it"
 )]
 
+#[path = "../drivers/mod.rs"]
+mod drivers;
+
 mod leases;
 mod lists;
 mod random;

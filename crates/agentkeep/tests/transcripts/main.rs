@@ -6,11 +6,12 @@
     reason = "a test states what must hold by unwrapping it"
 )]
 
-mod support;
+#[path = "../drivers/mod.rs"]
+mod drivers;
 
 use agentkeep::{Json, Kind, Store, StoredTranscriptEntry, TranscriptEntry};
 
-use crate::support::on_every_driver;
+use crate::drivers::on_every_driver;
 
 on_every_driver!(
     kept_text_for_text_and_exported,
