@@ -154,7 +154,7 @@ fn stats_count_what_is_there() {
     let counts = ["containers", "images", "sessions", "messages", "attachments"];
     assert_eq!(counts.map(|name| stats[name].as_u64().unwrap()), [3, 8, 12, 604, 0]);
     assert_eq!(stats["store"]["durability"], "power");
-    assert_eq!(stats["store"]["format"], 1);
+    assert_eq!(stats["store"]["format"], agentkeep::schema::AGENTKEEP.version);
     let location = stats["store"]["location"].as_str().unwrap();
     assert!(location.ends_with("data/keep.db"), "{location}");
     assert!(stats["messageBytes"].as_u64().unwrap() > 100_000);

@@ -84,11 +84,11 @@ proptest! {
 
     #[test]
     fn sqlite_loads_the_last_snapshot(steps in steps()) {
-        block_on(crate::support::kept("sqlite", |store| async move { play(store, &steps).await }));
+        block_on(crate::drivers::kept("sqlite", |store| async move { play(store, &steps).await }));
     }
 
     #[test]
     fn file_loads_the_last_snapshot(steps in steps()) {
-        block_on(crate::support::kept("file", |store| async move { play(store, &steps).await }));
+        block_on(crate::drivers::kept("file", |store| async move { play(store, &steps).await }));
     }
 }
