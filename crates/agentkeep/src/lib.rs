@@ -23,6 +23,8 @@
 //! - [`driver`] is the seam to databases, with its laws; [`schema`] what is kept.
 //! - [`Error`] says what was wrong, where, and what to do.
 
+#[cfg(feature = "capabilities")]
+pub mod capabilities;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod driver;
@@ -39,8 +41,8 @@ pub mod urls;
 pub use error::{Error, Kind, Result};
 pub use json::{Json, MAX_DEPTH, ObjectEditor, Problem, ScanError};
 pub use model::{
-    Attachment, Container, Content, Event, Image, Message, NamespaceInfo, RunSnapshot, RunStatus,
-    Session, StoredEvent, StoredMessage, ToolCall, ToolResult,
+    Attachment, CapabilityLink, Container, Content, Event, Image, Message, NamespaceInfo,
+    RunSnapshot, RunStatus, Session, StoredEvent, StoredMessage, ToolCall, ToolRef, ToolResult,
 };
 pub use model::{StoredTranscriptEntry, TranscriptEntry};
 pub use repo::{

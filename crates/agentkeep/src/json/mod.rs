@@ -90,6 +90,11 @@ impl Json {
         Self(value.to_string().into())
     }
 
+    /// `true` or `false`.
+    pub fn boolean(value: bool) -> Self {
+        Self(if value { "true" } else { "false" }.into())
+    }
+
     /// `null`.
     pub fn null() -> Self {
         Self("null".into())

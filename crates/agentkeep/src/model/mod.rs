@@ -1,6 +1,7 @@
 //! The plain types that users think in.
 
 mod attachment;
+mod capability;
 mod container;
 pub(crate) mod document;
 mod event;
@@ -13,6 +14,7 @@ mod tools;
 mod transcript;
 
 pub use attachment::Attachment;
+pub use capability::{CapabilityLink, ToolRef};
 pub use container::Container;
 pub use event::{Event, StoredEvent};
 pub use image::Image;

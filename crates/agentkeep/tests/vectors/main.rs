@@ -1,0 +1,60 @@
+//! Khora's golden vectors, all of them, and the one list of those that are answered otherwise on
+//! purpose: `docs/coming-from/khora.md`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test states what must hold by unwrapping it"
+)]
+
+mod evaluation;
+mod hashes;
+mod support;
+mod trees;
+mod values;
+
+use support::run;
+
+#[tokio::test]
+async fn plain_objects() {
+    run("hash-plain-object", hashes::plain_object).await;
+}
+
+#[tokio::test]
+async fn invocation_contexts() {
+    run("hash-invocation-context", hashes::invocation_context).await;
+}
+
+#[tokio::test]
+async fn tools_agents_and_runtimes() {
+    run("hash-tools-agents-runtime", hashes::tools_agents_runtime).await;
+}
+
+#[tokio::test]
+async fn collation() {
+    run("collation", hashes::collation).await;
+}
+
+#[tokio::test]
+async fn evaluation_and_policies() {
+    run("evaluation-and-policies", evaluation::answer).await;
+}
+
+#[test]
+fn every_difference_is_of_a_file_of_vectors() {
+    for difference in support::differences() {
+        assert!(support::FILES.contains(&difference.file.as_str()), "{difference:?}");
+        assert!(difference.reason.len() > 20, "{difference:?} needs a reason");
+    }
+}
+
+#[test]
+fn every_file_of_vectors_is_run() {
+    let folder = support::folder();
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    assert_eq!(names, support::FILES);
+}
