@@ -44,6 +44,10 @@ pub use model::{
     Attachment, CapabilityLink, Container, Content, Event, Image, Message, NamespaceInfo,
     RunSnapshot, RunStatus, Session, StoredEvent, StoredMessage, ToolCall, ToolRef, ToolResult,
 };
+pub use model::{
+    ENVELOPE_VERSION, EnvelopeRow, LinkRow, OpContext, RegistrationRow, RuntimeSnapshotRow,
+    TransitionRow,
+};
 pub use model::{StoredTranscriptEntry, TranscriptEntry};
 pub use repo::{
     Added, At, Attachments, Bounds, Clock, Collected, ConsumerInfo, Containers, Copied, Cursor,
@@ -52,6 +56,10 @@ pub use repo::{
     Retention, RunFilter, RunInfo, RunTotals, Runs, SaveOptions, Sessions, Start, Subscription,
     SystemClock, Tally, TopicInfo, Topics, TurnMessages, Undone, Unfinished, Unit, UnitContainers,
     UnitEvents, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
+};
+pub use repo::{
+    Attributed, Capabilities, Follows, HashKind, HashUse, Kept, Lineage, LinkPage, TurnAttribution,
+    UnitCapabilities,
 };
 pub use repo::{Following, ThreadInfo, Transcripts};
 pub use store::Store;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use crate::driver::{CheckReport, Description, Driver};
 use crate::error::Result;
 use crate::json::Json;
+use crate::model::OpContext;
 use crate::repo::{
-    Attachments, Clock, Collected, Containers, Events, Images, Load, Messages, Namespaces, Runs,
-    Sessions, Space, Transcripts, TurnMessages, Undone, Unfinished, Unit, conversations,
+    Attachments, Capabilities, Clock, Collected, Containers, Events, Images, Load, Messages,
+    Namespaces, Runs, Sessions, Space, Transcripts, TurnMessages, Undone, Unfinished, Unit,
+    conversations,
 };
 use crate::schema::{Namespace, Turn};
 
@@ -106,6 +108,20 @@ impl Store {
     /// Transcripts.
     pub fn transcripts(&self) -> Transcripts<'_> {
         Transcripts::new(&self.space)
+    }
+
+    /// What agents were and could do, turn by turn.
+    pub fn capabilities(&self) -> Capabilities<'_> {
+        Capabilities::new(&self.space)
+    }
+
+    /// The store of an operation's tenant: the namespace of that name, or this one if the operation
+    /// is of none.
+    ///
+    /// # Errors
+    /// `InvalidId`.
+    pub fn tenant(&self, op: &OpContext) -> Result<Self> {
+        op.tenant_id.as_deref().map_or_else(|| Ok(self.clone()), |tenant| self.namespace(tenant))
     }
 
     /// Attachments.

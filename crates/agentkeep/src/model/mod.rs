@@ -14,7 +14,11 @@ mod tools;
 mod transcript;
 
 pub use attachment::Attachment;
-pub use capability::{CapabilityLink, ToolRef};
+pub(crate) use capability::new_id;
+pub use capability::{
+    CapabilityLink, ENVELOPE_VERSION, EnvelopeRow, LinkRow, OpContext, RegistrationRow,
+    RuntimeSnapshotRow, ToolRef, TransitionRow,
+};
 pub use container::Container;
 pub use event::{Event, StoredEvent};
 pub use image::Image;

@@ -9,6 +9,7 @@
 
 mod evaluation;
 mod hashes;
+mod persistence;
 mod support;
 mod trees;
 mod values;
@@ -38,6 +39,25 @@ async fn collation() {
 #[tokio::test]
 async fn evaluation_and_policies() {
     run("evaluation-and-policies", evaluation::answer).await;
+}
+
+#[tokio::test]
+async fn persistence() {
+    for scheme in ["memory", "file", "sqlite"] {
+        run("persistence-memory", async |_, given, expected| {
+            let folder = tempfile::tempdir().unwrap();
+            let url = match scheme {
+                "memory" => "memory:".to_owned(),
+                scheme => format!("{scheme}:{}/keep?durability=process", folder.path().display()),
+            };
+            let store = agentkeep::Store::open(&url).await.unwrap();
+            let answer = persistence::script(&store, given, expected).await;
+            assert!(store.check().await.unwrap().is_sound());
+            store.close().await.unwrap();
+            answer
+        })
+        .await;
+    }
 }
 
 #[test]

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use agentkeep::Json;
 
 /// All files of vectors.
-pub(crate) const FILES: [&str; 5] = [
+pub(crate) const FILES: [&str; 6] = [
     "collation",
     "evaluation-and-policies",
     "hash-invocation-context",
     "hash-plain-object",
     "hash-tools-agents-runtime",
+    "persistence-memory",
 ];
 
 /// Why a vector was not answered as Khora answers it.
