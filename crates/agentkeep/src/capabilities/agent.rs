@@ -4,6 +4,7 @@ use super::hash::hash_agent_static;
 use super::tool::{Composable, list_of};
 use crate::error::Result;
 use crate::json::{Json, ObjectEditor};
+use crate::model::{OpContext, RegistrationRow, new_id};
 use crate::schema::check_id;
 
 /// An agent: what it is told, and what it can do. Its static hash covers both, and not its id,
@@ -84,6 +85,21 @@ impl RegisteredAgent {
         wire.set("staticInstructions", &list_of(&self.instructions));
         wire.set("staticContext", &self.static_context());
         wire.finish()
+    }
+
+    /// The row of its registration, with an id that nobody has used: Khora's
+    /// `registeredAgentToRegistrationRow`.
+    ///
+    /// # Errors
+    /// None: the agent has been checked.
+    pub fn to_registration_row(&self, op: &OpContext) -> Result<RegistrationRow> {
+        let mut row = ObjectEditor::default();
+        row.set(RegistrationRow::ID, &Json::string(&new_id(RegistrationRow::PREFIX)));
+        row.set("agentId", &Json::string(&self.agent_id));
+        row.set("staticHash", &Json::string(&self.static_hash));
+        row.set("staticProps", &self.static_props());
+        row.set("_ts_created", &Json::integer(op.now));
+        RegistrationRow::from_json(row.finish())
     }
 
     /// What its registration keeps of it.

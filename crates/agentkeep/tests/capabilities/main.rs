@@ -9,6 +9,8 @@
 #[path = "../drivers/mod.rs"]
 mod drivers;
 
+#[cfg(feature = "capabilities")]
+mod hosts;
 mod lineages;
 mod rows;
 mod support;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use agentkeep::{
-    CapabilityLink, Follows, Json, LinkRow, List, OpContext, Store, ToolRef, TurnAttribution,
+    CapabilityLink, Follows, Json, LinkRow, List, OpContext, Store, ToolRef, TransitionRow,
+    TurnAttribution,
 };
 
 use crate::child::{Running, say, start};
@@ -100,7 +101,7 @@ async fn verify(url: &str, tried: &BTreeSet<String>, acknowledged: &BTreeSet<Str
         assert_eq!(kept.row, given.link, "{id} is torn");
         let stored = keep.envelope(kept.with.as_deref().unwrap()).await.unwrap().unwrap();
         assert_eq!(Some(&stored.row), given.envelope.as_ref(), "the envelope of {id} is torn");
-        let from: Vec<String> = lineage.leading_to(&link).map(|one| one.from_link()).collect();
+        let from: Vec<String> = lineage.leading_to(&link).map(TransitionRow::from_link).collect();
         assert_eq!(from, Vec::from_iter(before.replace(link)), "the transition to {id}");
         assert!(tried.contains(&id), "nobody recorded {id}");
         seen.insert(id);

@@ -73,7 +73,7 @@ async fn spec(tree: &Composable) -> ToolSpec {
     evaluate(tree, &context, &results).await.unwrap().tools.remove(0)
 }
 
-fn pairs(given: &Json, member: &str) -> StaticHashes {
+pub(crate) fn pairs(given: &Json, member: &str) -> StaticHashes {
     let pairs = given.member(member).unwrap();
     let pairs = pairs.elements().map(|pair| {
         let mut pair = pair.elements().map(|one| one.to_text().unwrap());

@@ -9,7 +9,10 @@
 
 mod evaluation;
 mod hashes;
+mod links;
 mod persistence;
+mod rows;
+mod sessions;
 mod support;
 mod trees;
 mod values;
@@ -39,6 +42,31 @@ async fn collation() {
 #[tokio::test]
 async fn evaluation_and_policies() {
     run("evaluation-and-policies", evaluation::answer).await;
+}
+
+#[tokio::test]
+async fn links_and_diffs() {
+    run("links-and-diffs", links::links_and_diffs).await;
+}
+
+#[tokio::test]
+async fn diff_cli() {
+    run("diff-cli", links::diff_cli).await;
+}
+
+#[tokio::test]
+async fn telemetry() {
+    run("telemetry", links::telemetry).await;
+}
+
+#[tokio::test]
+async fn rows_and_envelopes() {
+    run("rows-and-envelopes", rows::answer).await;
+}
+
+#[tokio::test]
+async fn session_host() {
+    run("session-host", sessions::answer).await;
 }
 
 #[tokio::test]

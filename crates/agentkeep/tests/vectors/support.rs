@@ -5,13 +5,18 @@ use std::path::{Path, PathBuf};
 use agentkeep::Json;
 
 /// All files of vectors.
-pub(crate) const FILES: [&str; 6] = [
+pub(crate) const FILES: [&str; 11] = [
     "collation",
+    "diff-cli",
     "evaluation-and-policies",
     "hash-invocation-context",
     "hash-plain-object",
     "hash-tools-agents-runtime",
+    "links-and-diffs",
     "persistence-memory",
+    "rows-and-envelopes",
+    "session-host",
+    "telemetry",
 ];
 
 /// Why a vector was not answered as Khora answers it.
@@ -19,6 +24,8 @@ pub(crate) const FILES: [&str; 6] = [
 pub(crate) enum Not {
     /// The answer is another one.
     Same(String),
+    /// It is asked by another test.
+    Here,
     /// It cannot be asked: what it gives is no JSON.
     Askable(&'static str),
 }
@@ -76,6 +83,7 @@ pub(crate) async fn run(file: &str, answer: impl AsyncFn(&Json, &Json, &Json) ->
                 assert!(vector.as_str().contains(&format!("\"${what}\"")), "{name} has no {what}");
                 unaskable += 1;
             }
+            Err(Not::Here) => {}
             Err(Not::Same(_)) if listed(&name) => {}
             Err(Not::Same(how)) => wrong.push(format!("{name}: {how}")),
         }

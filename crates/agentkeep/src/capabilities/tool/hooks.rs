@@ -26,6 +26,18 @@ pub enum Phase {
     Execute,
 }
 
+impl Phase {
+    /// Its name in events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Toolkit => "toolkit",
+            Self::Tool => "tool",
+            Self::DynamicToolkit => "dynamicToolkit",
+            Self::Execute => "execute",
+        }
+    }
+}
+
 /// A policy was evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

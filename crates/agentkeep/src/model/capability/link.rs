@@ -1,10 +1,13 @@
 //! Links: what an agent was and could do in one turn, by hashes.
 
+use serde::Serialize;
+
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 
 /// A tool that an agent had, by its hash.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ToolRef {
     /// The name under which it had it.
     pub tool_key: String,
