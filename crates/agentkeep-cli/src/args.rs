@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+pub(crate) mod capabilities;
 pub(crate) mod events;
 
 use std::path::PathBuf;
@@ -87,6 +88,17 @@ pub(crate) enum Command {
         after_help = "Example:\n  agentkeep events tail chat/17 --consumer laptop --ack"
     )]
     Events(events::Events),
+    /// Capabilities: what agents were and could do, turn by turn.
+    #[command(subcommand, after_help = "Example:\n  agentkeep capabilities lineage SESSION")]
+    Capabilities(capabilities::Capabilities),
+    /// Why a message was written: what its turn saw, could do, did and published.
+    #[command(after_help = "Example:\n  agentkeep why SESSION MESSAGE")]
+    Why {
+        /// The session.
+        session: String,
+        /// The message's id.
+        message: String,
+    },
     /// Namespaces: the tenants, users or projects that share the store.
     #[command(subcommand, after_help = "Example:\n  agentkeep namespaces list")]
     Namespaces(Namespaces),

@@ -1,5 +1,5 @@
-//! agentkeep keeps what an AI agent must not lose: its conversations, events, runs and transcripts today;
-//! checkpoints and capabilities next, in one store on the database you already run.
+//! agentkeep keeps what an AI agent must not lose: its conversations, events, runs, transcripts
+//! and capabilities today; checkpoints next, in one store on the database you already run.
 //!
 //! ```
 //! use agentkeep::{At, Container, Image, Message, Session, Store};
@@ -58,8 +58,8 @@ pub use repo::{
     UnitEvents, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
 };
 pub use repo::{
-    Attributed, Capabilities, Follows, HashKind, HashUse, Kept, Lineage, LinkPage, TurnAttribution,
-    UnitCapabilities,
+    Attributed, Capabilities, Follows, HashKind, HashUse, Kept, Lineage, LinkPage, TurnAccount,
+    TurnAttribution, TurnEntry, UnitCapabilities,
 };
 pub use repo::{Following, ThreadInfo, Transcripts};
 pub use store::Store;

@@ -8,8 +8,8 @@ use crate::json::Json;
 use crate::model::OpContext;
 use crate::repo::{
     Attachments, Capabilities, Clock, Collected, Containers, Events, Images, Load, Messages,
-    Namespaces, Runs, Sessions, Space, Transcripts, TurnMessages, Undone, Unfinished, Unit,
-    conversations,
+    Namespaces, Runs, Sessions, Space, Transcripts, TurnAccount, TurnMessages, Undone, Unfinished,
+    Unit, conversations,
 };
 use crate::schema::{Namespace, Turn};
 
@@ -181,6 +181,15 @@ impl Store {
     /// What the driver says.
     pub async fn turn(&self, turn: &Turn) -> Result<Vec<TurnMessages>> {
         conversations::turns::read(&self.space, turn).await
+    }
+
+    /// Why a message was written: what the turn that wrote it saw, could do, did and published.
+    ///
+    /// # Errors
+    /// `NotFound` when the session has no such message.
+    pub async fn why(&self, session_id: &str, message_id: &str) -> Result<TurnAccount> {
+        let account = crate::repo::capabilities::why::account;
+        account(&self.space, session_id, message_id).await.map_err(|error| error.during("why"))
     }
 
     /// Erases every image and session that has this tag, with all messages and the attachments

@@ -1,5 +1,6 @@
 //! The commands; the folders are the command tree.
 
+mod capabilities;
 mod check;
 mod containers;
 mod demo;
@@ -14,6 +15,7 @@ mod namespaces;
 mod schema;
 mod sessions;
 mod stats;
+mod why;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,8 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Init => init::run(&global).await,
         Command::Export(args) => export::run(&global, &args).await,
         Command::Events(args) => events::run(&global, &args).await,
+        Command::Capabilities(args) => capabilities::run(&global, &args).await,
+        Command::Why { session, message } => why::run(&global, &session, &message).await,
         Command::Namespaces(args) => namespaces::run(&global, &args).await,
         Command::Schema(args) => schema::run(&global, &args).await,
         Command::Completions { shell } => manual::completions(shell),

@@ -1,6 +1,6 @@
 //! What users think in, written once over any [`Driver`](crate::driver::Driver).
 
-mod capabilities;
+pub(crate) mod capabilities;
 mod clock;
 pub(crate) mod conversations;
 mod events;
@@ -13,8 +13,8 @@ mod transcripts;
 mod unit;
 
 pub use capabilities::{
-    Attributed, Capabilities, Follows, HashKind, HashUse, Kept, Lineage, LinkPage, TurnAttribution,
-    UnitCapabilities,
+    Attributed, Capabilities, Follows, HashKind, HashUse, Kept, Lineage, LinkPage, TurnAccount,
+    TurnAttribution, TurnEntry, UnitCapabilities,
 };
 pub use clock::{Clock, SystemClock};
 pub use conversations::{

@@ -96,7 +96,7 @@ async fn a_restart_finds_what_was_registered(store: Store) {
     let second = AgentRegistry::new(store);
     assert!(!second.has("helper"));
     let missing = second.missing().await.unwrap();
-    let ids: Vec<String> = missing.iter().map(|row| row.agent_id()).collect();
+    let ids: Vec<String> = missing.iter().map(agentkeep::RegistrationRow::agent_id).collect();
     assert_eq!(ids, ["helper"]);
     let error = second.create_session("helper", SessionOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "agent not registered: helper");

@@ -2,7 +2,8 @@
 
 use agentkeep::schema::{OperationId, Turn};
 use agentkeep::{
-    Container, Follows, Image, Kind, List, Message, Session, Store, TransitionRow, TurnAttribution,
+    At, Container, Follows, Image, Kind, List, Message, Session, Store, TransitionRow,
+    TurnAttribution,
 };
 
 use crate::support::{envelope, link, on_every_driver, op};
@@ -14,6 +15,7 @@ on_every_driver!(
     a_transition_is_recorded_when_something_changed,
     turns_of_one_session_at_once_follow_each_other,
     a_turn_stands_in_a_unit_with_its_messages,
+    why_puts_a_turn_together,
 );
 
 fn turn(session: &str, tools: &[&str]) -> TurnAttribution {
@@ -132,4 +134,39 @@ async fn a_turn_stands_in_a_unit_with_its_messages(store: Store) {
     unit.capabilities().record_turn(&op(), &turn("s", &["u"])).unwrap();
     unit.commit().await.unwrap_err();
     assert_eq!(store.capabilities().lineage("s").await.unwrap().links.len(), 1);
+}
+
+async fn why_puts_a_turn_together(store: Store) {
+    store.containers().save(Container::new("c").unwrap()).await.unwrap();
+    store.images().save(Image::new("i", "c", "x").unwrap()).await.unwrap();
+    store.sessions().save(Session::new("s", "i", "c").unwrap()).await.unwrap();
+    let text = |id: &str| Message::new("user", id).unwrap().with("id", id).unwrap();
+    store.messages("s").add(text("asked")).await.unwrap();
+    let given = turn("s", &["search"]);
+    let mut unit = store.unit().turn(&Turn::new("turn-1").unwrap());
+    let call = Message::tool_call("call-1", "search", &crate::support::json("{}")).unwrap();
+    unit.messages("s").add_many(vec![call, text("said")]);
+    unit.events().publish("done", agentkeep::Event::of("told").unwrap());
+    unit.capabilities().record_turn(&op(), &given).unwrap();
+    unit.commit().await.unwrap();
+    // What comes later is not of the turn.
+    store.capabilities().record_turn_attribution(&op(), &turn("s", &["t"]), None).await.unwrap();
+    store.sessions().fork("s", At::End, "f").await.unwrap();
+    for session in ["s", "f"] {
+        let account = store.why(session, "said").await.unwrap();
+        assert_eq!((account.turn.as_deref(), account.before), (Some("turn-1"), 2));
+        assert_eq!(account.messages.len(), 1, "the call");
+        assert!(account.own_link);
+        assert_eq!(account.link.unwrap().row, given.link);
+        assert_eq!(Some(account.envelope.unwrap().row), given.envelope);
+        assert_eq!((account.events.len(), &*account.events[0].of), (1, "done"));
+        assert_eq!((account.steps.len(), account.transcripts.len()), (0, 0));
+    }
+    // A message without a turn has the last link before it, and none before the first.
+    let account = store.why("s", "asked").await.unwrap();
+    assert_eq!((account.turn, account.own_link, account.before), (None, false, 0));
+    store.messages("s").add(text("later")).await.unwrap();
+    let account = store.why("s", "later").await.unwrap();
+    assert_eq!(account.link.unwrap().row.link().unwrap().runtime_hash, "r-t");
+    assert_eq!(store.why("s", "nothing").await.unwrap_err().kind(), Kind::NotFound);
 }

@@ -116,6 +116,29 @@ pub(super) async fn last(space: &Space, session: &str) -> Result<(u64, Option<Ke
     Ok((number, of_entries(space, &found.entries).await?.pop()))
 }
 
+/// The last link of a session that was recorded at `time` or before it.
+pub(super) async fn before(
+    space: &Space,
+    session: &str,
+    time: i64,
+    page: usize,
+) -> Result<Option<Kept<LinkRow>>> {
+    let stream = Stream::new(session)?;
+    let mut to = u64::MAX;
+    loop {
+        let which = Which::Stretches(vec![Stretch { stream: stream.clone(), from: 1, to }]);
+        let read = Read { log: &SESSION_LINKS, which, reverse: true, limit: page };
+        let found = space.read(&read).await?;
+        if let Some(entry) = found.entries.iter().find(|entry| entry.time <= time) {
+            return Ok(of_entries(space, std::slice::from_ref(entry)).await?.pop());
+        }
+        match found.entries.last().filter(|last| last.number > 1) {
+            Some(last) => to = last.number - 1,
+            None => return Ok(None),
+        }
+    }
+}
+
 /// A page of a log of links, from a place counted from 0.
 async fn page(
     space: &Space,

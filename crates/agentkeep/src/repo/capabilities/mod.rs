@@ -9,6 +9,7 @@ mod record;
 mod snapshots;
 mod toolsets;
 mod uses;
+pub(crate) mod why;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +18,7 @@ pub use self::lineage::Lineage;
 pub use self::links::LinkPage;
 pub use self::record::{Attributed, Follows, TurnAttribution};
 pub use self::uses::{HashKind, HashUse};
+pub use self::why::{TurnAccount, TurnEntry};
 
 use self::kept::{check_tenant, identified};
 use self::record::Record;
