@@ -10,7 +10,7 @@ use super::operations::Kept;
 use super::rows;
 use super::sums::floor_sum;
 use crate::driver::CheckReport;
-use crate::drivers::sql::ddl;
+use super::ddl;
 use crate::error::Result;
 use crate::schema::Schema;
 

@@ -12,7 +12,7 @@ use super::errors::map;
 use super::sums::facts_sum;
 use crate::driver::Durability;
 use crate::drivers::durable::{sync_above, sync_folder};
-use crate::drivers::sql::ddl;
+use super::ddl;
 use crate::drivers::{io_error as io, network_fs};
 use crate::error::{Error, Kind, Result};
 use crate::schema::Schema;
