@@ -12,6 +12,9 @@ mod lists;
 mod loads;
 mod messages;
 mod namespaces;
+#[cfg(feature = "postgres")]
+#[path = "../fixtures/postgres.rs"]
+mod postgres;
 mod refusals;
 mod support;
 mod units;
