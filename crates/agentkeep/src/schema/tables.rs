@@ -6,9 +6,25 @@ use super::{Field, Index, LineageView, Log, Schema, Table};
 /// What agentkeep keeps.
 pub static AGENTKEEP: Schema = Schema {
     name: "agentkeep",
-    version: 1,
-    tables: &[&CONTAINERS, &IMAGES, &SESSIONS, &LINEAGES, &DELETIONS, &GARBAGE, &DEFINITIONS],
-    logs: &[&MESSAGES],
+    version: 2,
+    tables: &[
+        &CONTAINERS,
+        &IMAGES,
+        &SESSIONS,
+        &LINEAGES,
+        &DELETIONS,
+        &GARBAGE,
+        &DEFINITIONS,
+        &TOPICS,
+        &CONSUMERS,
+        &TRIMS,
+        &GROUPS,
+        &DELIVERIES,
+        &DEAD_LETTERS,
+        &EVENT_KEYS,
+        &DUTIES,
+    ],
+    logs: &[&MESSAGES, &EVENTS],
     views: &[LineageView {
         name: "session_messages",
         since: 1,
@@ -133,6 +149,93 @@ pub static DEFINITIONS: Table =
 
 /// The messages of all conversations.
 pub static MESSAGES: Log = Log { name: "messages", since: 1 };
+
+/// Topics of events: `{topic, birth, keys?, retention?}`. The events are in the stream of the same
+/// name; `birth` tells a topic from one that had its name before.
+pub static TOPICS: Table = Table {
+    name: "topics",
+    since: 2,
+    key: &["topic"],
+    fields: &[field("name", &["topic"])],
+    indexes: &[Index { name: "by_name", fields: &[("name", Ascending)] }],
+};
+
+/// How far each registered consumer of a topic has come: `{topic, consumer, acked, seen,
+/// forgotten?}`.
+pub static CONSUMERS: Table = Table {
+    name: "consumers",
+    since: 2,
+    key: &["topic", "consumer"],
+    fields: &[field("of_topic", &["topic"])],
+    indexes: &[BY_TOPIC],
+};
+
+/// For each topic a record that changes whenever its front may move or is claimed: trimming and
+/// registering depend on its version, and so on each other.
+pub static TRIMS: Table =
+    Table { name: "trims", since: 2, key: &["topic"], fields: &[], indexes: &[] };
+
+/// Groups of workers that share a topic: `{topic, group, next, timeoutMs, maxDeliveries}`.
+pub static GROUPS: Table = Table {
+    name: "groups",
+    since: 2,
+    key: &["topic", "group"],
+    fields: &[field("of_topic", &["topic"])],
+    indexes: &[BY_TOPIC],
+};
+
+/// Events handed out to a worker of a group and not yet acknowledged: `{topic, group, number,
+/// worker, until, deliveries}`.
+pub static DELIVERIES: Table = Table {
+    name: "deliveries",
+    since: 2,
+    key: &["topic", "group", "number"],
+    fields: &[
+        field("of_topic", &["topic"]),
+        field("of_group", &["group"]),
+        field("until", &["until"]),
+    ],
+    indexes: &[
+        OLDEST_OF_GROUP,
+        Index {
+            name: "by_until",
+            fields: &[("of_topic", Ascending), ("of_group", Ascending), ("until", Ascending)],
+        },
+    ],
+};
+
+/// Events that a group has put aside: `{topic, group, number, cursor, reason, deliveries, time,
+/// event}`.
+pub static DEAD_LETTERS: Table = Table {
+    name: "dead_letters",
+    since: 2,
+    key: &["topic", "group", "number"],
+    fields: &[field("of_topic", &["topic"]), field("of_group", &["group"])],
+    indexes: &[OLDEST_OF_GROUP],
+};
+
+/// Idempotency keys of events that have been trimmed: `{topic, number, digest, time}`.
+pub static EVENT_KEYS: Table = Table {
+    name: "event_keys",
+    since: 2,
+    key: &["topic", "event_key"],
+    fields: &[field("of_topic", &["topic"]), field("time", &["time"])],
+    indexes: &[Index { name: "by_time", fields: &[("of_topic", Ascending), ("time", Ascending)] }],
+};
+
+/// Work that one process at a time does: `{owner, until, ranAt}`.
+pub static DUTIES: Table =
+    Table { name: "duties", since: 2, key: &["duty"], fields: &[], indexes: &[] };
+
+/// The events of all topics.
+pub static EVENTS: Log = Log { name: "events", since: 2 };
+
+/// One topic's records, by key.
+const BY_TOPIC: Index = Index { name: "by_topic", fields: &[("of_topic", Ascending)] };
+
+/// One group's records, by number.
+const OLDEST_OF_GROUP: Index =
+    Index { name: "by_group", fields: &[("of_topic", Ascending), ("of_group", Ascending)] };
 
 /// Newest first, then by id.
 const NEWEST: Index = Index { name: "newest", fields: &[("created_at", Descending)] };

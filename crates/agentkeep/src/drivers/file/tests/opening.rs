@@ -32,7 +32,10 @@ async fn a_newer_format_is_refused_and_stays_untouched() {
     filled(&home).await;
     let path = home.path().join("agentkeep.json");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+    let format = |number: u32| format!("\"format\": {number}");
+    let newer = text.replace(&format(AGENTKEEP.version), &format(AGENTKEEP.version + 1));
+    assert_ne!(newer, text);
+    fs::write(&path, newer).unwrap();
     let before = home.files();
     let error = home.refused().await;
     assert_eq!(error.kind(), Kind::NewerFormat, "{error}");

@@ -334,7 +334,7 @@ mod tests {
                         continue;
                     }
                     let values = vec![Value::text("x"); index.fields.len()];
-                    let key = Key::from_parts(table, &["k", "k"][..table.key.len()]).unwrap();
+                    let key = Key::from_parts(table, &vec!["k"; table.key.len()]).unwrap();
                     for after in [None, Some(find.continuation(values, &key))] {
                         find.after = after;
                         for step in plan(&connection, &find) {
