@@ -230,7 +230,9 @@ impl Driver for Postgres {
             let (client, _told) = self.connections.single().await?;
             client.batch_execute(snapshot::BEGIN).await.map_err(|error| errors::map(&error))?;
             let place = &self.connections.options.schema;
-            check::check(self.schema, place, &client).await.map_err(Error::from)
+            let report = check::check(self.schema, place, &client).await.map_err(Error::from)?;
+            client.batch_execute("COMMIT").await.map_err(|error| errors::map(&error))?;
+            Ok(report)
         };
         checked.await.map_err(in_postgres)
     }
