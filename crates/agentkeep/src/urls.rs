@@ -61,6 +61,32 @@ pub async fn open(url: &str) -> Result<Arc<dyn Driver>> {
     }
 }
 
+/// The SQL that makes the store that `url` names (`from` = 0), or brings one of format `from` up to
+/// date: for roles that may not do it themselves. Nothing is connected to; for a driver's name alone
+/// it is the SQL for the schema that URLs name by default.
+///
+/// # Errors
+/// `InvalidInput` for a URL that is wrong, `Unsupported` for a driver that runs no SQL of its user's.
+pub fn sql(url: &str, from: u32) -> Result<Vec<String>> {
+    let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
+    #[cfg(feature = "postgres")]
+    if ["postgres", "postgresql"].contains(&scheme) {
+        use crate::drivers::sql::postgres::{Options, Postgres};
+        let place = match url.split_once(':') {
+            Some(_) => Options::from_url(url)?.schema,
+            None => "agentkeep".to_owned(),
+        };
+        return Ok(Postgres::statements(&AGENTKEEP, &place, from));
+    }
+    let _ = from;
+    let known = ["memory", "file", "sqlite"].contains(&scheme) || LATER.contains(&scheme);
+    if !known {
+        return Err(unknown_scheme(scheme));
+    }
+    Err(Error::new(Kind::Unsupported, format!("{scheme}: shows no SQL"))
+        .advice("it is for PostgreSQL, in builds that have it"))
+}
+
 #[cfg(unix)]
 async fn open_file(parts: &Parts<'_>) -> Result<Arc<dyn Driver>> {
     use crate::drivers::file::{Files, Options};
@@ -254,6 +280,18 @@ mod tests {
         let error = refused(&format!("sqlite:{}?create=no", path.display()));
         assert_eq!(error.kind(), Kind::NotFound, "{error}");
         assert!(!path.parent().unwrap().exists());
+    }
+
+    #[test]
+    #[cfg(feature = "postgres")]
+    fn sql_is_for_the_schema_that_the_url_names() {
+        let all = sql("postgres://u@h/d?schema=here", 0).unwrap();
+        assert!(all.iter().any(|sql| sql.contains("CREATE TABLE \"here\".\"messages\"")));
+        let more = sql("postgres", 1).unwrap();
+        assert!(!more.iter().any(|sql| sql.contains("\"messages\"(stream_no")));
+        assert!(more.iter().any(|sql| sql.contains("\"agentkeep\".\"_commit_")));
+        assert_eq!(sql("sqlite:x", 0).unwrap_err().kind(), Kind::Unsupported);
+        assert_eq!(sql("nothing", 0).unwrap_err().kind(), Kind::InvalidInput);
     }
 
     #[test]

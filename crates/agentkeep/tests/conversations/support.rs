@@ -41,10 +41,7 @@ pub(crate) async fn memory() -> Store {
 
 /// Runs a test on a store in a schema of its own, and looks at the store afterwards.
 #[cfg(feature = "postgres")]
-pub(crate) async fn on_postgres<F: Future<Output = ()>>(
-    name: &str,
-    test: impl FnOnce(Store) -> F,
-) {
+pub(crate) async fn on_postgres<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Store) -> F) {
     if !crate::postgres::is_there(name) {
         return;
     }

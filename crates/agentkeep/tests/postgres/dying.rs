@@ -67,8 +67,7 @@ async fn commits_outlive_their_connections() {
 fn batch(operation: &str) -> Batch {
     let mut batch = Batch::new(Namespace::default());
     batch.operation = Some(OperationId::new(operation).unwrap());
-    let entry =
-        NewEntry { id: None, body: agentkeep::Json::string(operation), refs: Vec::new() };
+    let entry = NewEntry { id: None, body: agentkeep::Json::string(operation), refs: Vec::new() };
     batch.push(Operation::Append(Append {
         log: &MESSAGES,
         stream: Stream::new("s").unwrap(),
@@ -85,7 +84,9 @@ async fn an_operation_is_done_once_whatever_dies() {
     needs_server!("dying::an_operation_is_done_once_whatever_dies");
     let place = Place::new();
     let open = async || {
-        Arc::new(Postgres::open(&AGENTKEEP, Options::from_url(&place.url()).unwrap()).await.unwrap())
+        Arc::new(
+            Postgres::open(&AGENTKEEP, Options::from_url(&place.url()).unwrap()).await.unwrap(),
+        )
     };
     let driver = open().await;
     driver.commit(batch("first")).await.unwrap();

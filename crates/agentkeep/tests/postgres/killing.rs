@@ -53,8 +53,8 @@ async fn a_killed_server_loses_nothing_acknowledged() {
     let url = format!("{}?timeout=20", server.url);
     let store = prepared(&url).await;
     let other = Store::open(&url).await.unwrap();
-    let (handle, subscribed) = (tokio::runtime::Handle::current(), other.clone());
-    let subscriber = tokio::task::spawn_blocking(move || handle.block_on(subscriber(subscribed)));
+    let (handle, reading) = (tokio::runtime::Handle::current(), other.clone());
+    let subscriber = tokio::task::spawn_blocking(move || handle.block_on(subscriber(reading)));
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
     let writers: Vec<_> = (0..4)
         .map(|task| tokio::spawn(writer(store.clone(), task, Arc::clone(&stop), Arc::clone(&done))))

@@ -40,8 +40,7 @@ pub(crate) use needs_server;
 /// A connection as anybody has it.
 pub(crate) async fn plain() -> tokio_postgres::Client {
     let url = fixture::server().unwrap();
-    let (client, connection) =
-        tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }

@@ -63,7 +63,8 @@ async fn certificates_are_verified() {
 /// What a server of another kind, or none, answers to the first message.
 #[tokio::test]
 async fn other_servers_are_told_apart_within_the_deadline() {
-    for answer in [&b""[..], b"-ERR unknown command\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"N"] {
+    for answer in [&b""[..], b"-ERR unknown command\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"N"]
+    {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = tokio::spawn(async move {
@@ -146,7 +147,8 @@ async fn the_tables_can_be_queried() {
     needs_server!("opening::the_tables_can_be_queried");
     let (place, client) = (Place::new(), plain().await);
     let store = prepared(&place.url()).await;
-    let odd = r#"{"id":"a","subtype":"user","content":"\u0000","n":123456789012345678901234567890.10}"#;
+    let odd =
+        r#"{"id":"a","subtype":"user","content":"\u0000","n":123456789012345678901234567890.10}"#;
     let message = agentkeep::Message::from_json(agentkeep::Json::parse(odd).unwrap()).unwrap();
     store.messages("s").add(message).await.unwrap();
     let sql = format!(

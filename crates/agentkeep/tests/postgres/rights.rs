@@ -32,7 +32,10 @@ async fn a_role_that_may_not_create_uses_what_the_owner_made() {
     store.containers().save(Container::new("c").unwrap()).await.unwrap();
     assert!(store.check().await.unwrap().is_sound());
     store.close().await.unwrap();
-    client.batch_execute(&format!("REVOKE INSERT ON \"{schema}\".containers FROM \"{role}\"")).await.unwrap();
+    client
+        .batch_execute(&format!("REVOKE INSERT ON \"{schema}\".containers FROM \"{role}\""))
+        .await
+        .unwrap();
     let store = Store::open(&url).await.unwrap();
     let error = store.containers().save(Container::new("d").unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::PermissionDenied, "{error}");

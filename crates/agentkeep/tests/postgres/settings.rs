@@ -25,7 +25,10 @@ async fn settings_of_a_role_are_held_against_what_was_asked() {
         let error = Store::open(&url).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         let text = error.to_string();
-        assert!(text.contains(setting) && text.contains(&format!("is {value}; needed: ")), "{text}");
+        assert!(
+            text.contains(setting) && text.contains(&format!("is {value}; needed: ")),
+            "{text}"
+        );
         let accepted = Store::open(&format!("{url}&durability=process")).await;
         assert_eq!(accepted.is_ok(), less, "{setting}: {accepted:?}");
         let reset = format!("ALTER ROLE \"{role}\" RESET {setting}");

@@ -1,8 +1,8 @@
 //! Many at once, each wanting to bring the store up to date.
 
 use agentkeep::Kind;
-use agentkeep::drivers::sql::postgres::{Options, Postgres};
 use agentkeep::driver::{Batch, Driver as _, Operation, Put, Save};
+use agentkeep::drivers::sql::postgres::{Options, Postgres};
 use agentkeep::schema::{Key, Log, Namespace, Schema, Table};
 
 use crate::fixture::Place;

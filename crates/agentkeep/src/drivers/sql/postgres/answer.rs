@@ -4,6 +4,7 @@
 
 use crate::driver::{Batch, Committed, Expect, MAX_NUMBER, Operation, Outcome};
 use crate::error::{Error, Kind, Result};
+use crate::schema::OperationId;
 
 /// The answers to a group's batches.
 pub(super) fn answers<'a>(
@@ -82,7 +83,7 @@ fn numbers(text: &str) -> Option<Vec<u64>> {
 /// The error of a step of the batch.
 fn refusal(batch: &Batch, step: usize, code: &str, found: &str) -> Error {
     if code == "operation" {
-        let place = format!("operation {:?}", batch.operation.as_ref().map(|o| o.as_str()));
+        let place = format!("operation {:?}", batch.operation.as_ref().map(OperationId::as_str));
         return Error::new(Kind::IdempotencyConflict, "the operation id stands for another commit")
             .at(place)
             .advice("take a new operation id for a new change");
@@ -95,22 +96,36 @@ fn refusal(batch: &Batch, step: usize, code: &str, found: &str) -> Error {
 
 fn of_expect(expect: &Expect, code: &str, found: &str) -> Error {
     let (kind, message, place) = match expect {
-        Expect::Absent(key) => (Kind::AlreadyExists, "the record exists already".to_owned(), key.to_string()),
-        Expect::Exists(key) => (Kind::NotFound, "the record does not exist".to_owned(), key.to_string()),
-        Expect::Version(key, version) => {
-            (Kind::Conflict, format!("the record has version {found}, not {version}"), key.to_string())
+        Expect::Absent(key) => {
+            (Kind::AlreadyExists, "the record exists already".to_owned(), key.to_string())
         }
+        Expect::Exists(key) => {
+            (Kind::NotFound, "the record does not exist".to_owned(), key.to_string())
+        }
+        Expect::Version(key, version) => (
+            Kind::Conflict,
+            format!("the record has version {found}, not {version}"),
+            key.to_string(),
+        ),
         Expect::LogEnds(log, stream, last) => (
             Kind::Conflict,
             format!("the stream ends at {found}, not {last}"),
             format!("{} {stream:?}", log.name),
         ),
-        Expect::NoRecord(table, index, _) => {
-            (Kind::Conflict, "a record has the value".to_owned(), format!("{} {}", table.name, index.name))
+        Expect::NoRecord(table, index, _) => (
+            Kind::Conflict,
+            "a record has the value".to_owned(),
+            format!("{} {}", table.name, index.name),
+        ),
+        Expect::BlobPresent(hash) => {
+            (Kind::NotFound, "the blob is not there".to_owned(), format!("blob {hash}"))
         }
-        Expect::BlobPresent(hash) => (Kind::NotFound, "the blob is not there".to_owned(), format!("blob {hash}")),
     };
-    if code.is_empty() { strange("a refusal without a reason") } else { Error::new(kind, message).at(place) }
+    if code.is_empty() {
+        strange("a refusal without a reason")
+    } else {
+        Error::new(kind, message).at(place)
+    }
 }
 
 fn place_of(operation: &Operation) -> String {

@@ -27,12 +27,8 @@ pub(super) async fn check(
     place: &str,
     client: &ClientWrapper,
 ) -> Done<CheckReport> {
-    let mut look = Look {
-        place,
-        client,
-        report: CheckReport::default(),
-        references: References::new(),
-    };
+    let mut look =
+        Look { place, client, report: CheckReport::default(), references: References::new() };
     look.table(&NAMESPACES).await?;
     for table in schema.tables {
         look.table(table).await?;
@@ -137,7 +133,8 @@ impl Look<'_> {
     ) -> Done<()> {
         let side = side_table(table, index);
         let key: Vec<String> = table.key.iter().map(|key| quoted(key)).collect();
-        let mut selected = vec!["namespace".to_owned(), format!("ARRAY[{}]::text[]", key.join(", "))];
+        let mut selected =
+            vec!["namespace".to_owned(), format!("ARRAY[{}]::text[]", key.join(", "))];
         for (field, _) in index.fields {
             let (text, number) = columns(table, field);
             selected.extend(text.map(|text| quoted(&text)));
@@ -160,7 +157,8 @@ impl Look<'_> {
                 Some(left.swap_remove(at))
             });
             if known.is_none() {
-                self.report.damaged(format!("{side} {place}"), "it stands there without being listed");
+                self.report
+                    .damaged(format!("{side} {place}"), "it stands there without being listed");
             }
         }
         for (place, left) in expected.into_iter().filter(|(_, left)| !left.is_empty()) {

@@ -58,12 +58,29 @@ mod tests {
 
     #[test]
     fn texts_with_nul_stay_apart_and_in_order() {
-        let texts =
-            ["", "\0", "\0\0", "\0\u{1}", "\0\u{2}", "\u{1}", "\u{1}\0", "\u{1}\u{1}", "\u{2}", "a", "a\0", "a\u{1}", "ab"];
+        let texts = [
+            "",
+            "\0",
+            "\0\0",
+            "\0\u{1}",
+            "\0\u{2}",
+            "\u{1}",
+            "\u{1}\0",
+            "\u{1}\u{1}",
+            "\u{2}",
+            "a",
+            "a\0",
+            "a\u{1}",
+            "ab",
+        ];
         for (i, a) in texts.iter().enumerate() {
             assert!(!stored(a).contains('\0'));
             for (j, b) in texts.iter().enumerate() {
-                assert_eq!(stored(a).as_bytes().cmp(stored(b).as_bytes()), i.cmp(&j), "{a:?} {b:?}");
+                assert_eq!(
+                    stored(a).as_bytes().cmp(stored(b).as_bytes()),
+                    i.cmp(&j),
+                    "{a:?} {b:?}"
+                );
             }
         }
     }

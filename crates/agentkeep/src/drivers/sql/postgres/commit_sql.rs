@@ -276,7 +276,9 @@ fn put(table: &Table, place: &str) -> String {
     let mut values: Vec<(String, String)> = Vec::new();
     let mut parts = 0;
     for key in key_columns(table) {
-        let value = if key == "namespace" { "v_ns".to_owned() } else {
+        let value = if key == "namespace" {
+            "v_ns".to_owned()
+        } else {
             parts += 1;
             format!("v_key[{parts}]")
         };
@@ -284,9 +286,12 @@ fn put(table: &Table, place: &str) -> String {
     }
     let keys = values.len();
     values.extend(field_values(table));
-    for (column, value) in
-        [("version", "v_version"), ("turn", "v_turn"), ("refs", "s_refs[i]"), ("body", "s_text[i]::json")]
-    {
+    for (column, value) in [
+        ("version", "v_version"),
+        ("turn", "v_turn"),
+        ("refs", "s_refs[i]"),
+        ("body", "s_text[i]::json"),
+    ] {
         values.push((column.to_owned(), value.to_owned()));
     }
     let columns: Vec<&str> = values.iter().map(|(column, _)| column.as_str()).collect();
@@ -316,12 +321,11 @@ fn list_indexes(table: &Table) -> impl Iterator<Item = &'static Index> + use<'_>
 
 /// Takes a record out of its list indexes.
 fn unlist(table: &Table, place: &str) -> String {
-    list_indexes(table)
-        .map(|index| {
-            let side = within(place, &side_table(table, index));
-            format!("DELETE FROM {side} t WHERE {};", same_key(table))
-        })
-        .collect()
+    list_indexes(table).fold(String::new(), |mut text, index| {
+        let side = within(place, &side_table(table, index));
+        let _ = write!(text, "DELETE FROM {side} t WHERE {}; ", same_key(table));
+        text
+    })
 }
 
 /// Puts a record into a list index: a row for each element of the list.
@@ -337,7 +341,8 @@ fn list(table: &Table, index: &Index, place: &str) -> String {
             of_list = at;
             values.extend(["l_text[x]".to_owned(), "l_number[x]::numeric".to_owned()]);
         } else {
-            values.extend([format!("f_text[v_f + {at}]"), format!("f_number[v_f + {at}]::numeric")]);
+            values
+                .extend([format!("f_text[v_f + {at}]"), format!("f_number[v_f + {at}]::numeric")]);
         }
     }
     for (i, key) in table.key.iter().enumerate() {
@@ -371,12 +376,14 @@ fn norecord(tables: &[&Table], place: &str) -> String {
                 within(place, table.name)
             };
             let column = |name: &str| format!("t.{}", quoted(name));
-            let text_is = |test: &str| {
-                text_column.iter().map(|name| format!(" AND {} {test}", column(name))).collect::<String>()
+            let text_is = |test: &str| match &text_column {
+                Some(name) => format!(" AND {} {test}", column(name)),
+                None => String::new(),
             };
             // Three questions, so that each is a plain range of the index.
-            let exists =
-                |condition: &str| format!("EXISTS (SELECT FROM {from} t WHERE t.namespace = v_ns{condition})");
+            let exists = |condition: &str| {
+                format!("EXISTS (SELECT FROM {from} t WHERE t.namespace = v_ns{condition})")
+            };
             let number = column(&number);
             let of_text = match &text_column {
                 Some(_) => exists(&text_is("= s_text[i]")),

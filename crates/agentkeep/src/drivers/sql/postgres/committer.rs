@@ -104,8 +104,8 @@ fn ended() -> Error {
 /// What decides on the lane: the first stream or record that the batch is about.
 fn place(batch: &Batch) -> usize {
     use std::hash::{Hash as _, Hasher as _};
-    let mut hasher = foldhash::fast::FixedState::default();
-    let mut hasher = std::hash::BuildHasher::build_hasher(&mut hasher);
+    let state = foldhash::fast::FixedState::default();
+    let mut hasher = std::hash::BuildHasher::build_hasher(&state);
     batch.namespace.hash(&mut hasher);
     match batch.operations.first() {
         Some(
@@ -231,7 +231,9 @@ async fn attempts(
             }
             Once::Refused(error) => return Err(Failure { error, of_one: true }),
             Once::Unknown => return Err(Failure::of_all(unknown(group))),
-            Once::NotSent(error) | Once::Again(error) if last => return Err(Failure::of_all(error)),
+            Once::NotSent(error) | Once::Again(error) if last => {
+                return Err(Failure::of_all(error));
+            }
             Once::NotSent(error) if !error.is_retryable() || error.kind() != Kind::Unavailable => {
                 return Err(Failure::of_all(error));
             }

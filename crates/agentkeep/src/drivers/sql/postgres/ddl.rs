@@ -52,7 +52,10 @@ pub(super) fn create(schema: &Schema, place: &str) -> Vec<String> {
              updated bigint NOT NULL, version bigint NOT NULL) WITH (fillfactor = 70)",
             t("_streams")
         ),
-        format!("CREATE UNIQUE INDEX \"_streams_key\" ON {}(namespace, log, stream)", t("_streams")),
+        format!(
+            "CREATE UNIQUE INDEX \"_streams_key\" ON {}(namespace, log, stream)",
+            t("_streams")
+        ),
         format!(
             "CREATE TABLE {}(namespace {ID}, hash {ID}, size bigint NOT NULL, \
              reference_count bigint NOT NULL, unreferenced_since bigint, version bigint NOT NULL, \
@@ -101,7 +104,11 @@ pub(super) fn directed(table: &Table, fields: &[(&str, Order)]) -> Vec<String> {
     for (field, order) in fields {
         let (text, number) = columns(table, field);
         for column in text.into_iter().chain([number]) {
-            directed.push(format!("{} {}", quoted(&column), direction(*order == Order::Descending)));
+            directed.push(format!(
+                "{} {}",
+                quoted(&column),
+                direction(*order == Order::Descending)
+            ));
         }
     }
     directed
@@ -113,7 +120,7 @@ pub(super) fn direction(descending: bool) -> &'static str {
 }
 
 /// As many parts of the key as surely fit behind the fields.
-fn fitting<'a>(table: &'a Table, fields: usize) -> impl Iterator<Item = String> + 'a {
+fn fitting(table: &Table, fields: usize) -> impl Iterator<Item = String> + '_ {
     let room = MAX_INDEX_ROW.saturating_sub(MAX_KEY_PART + fields * MAX_FIELD);
     table.key.iter().take(room / MAX_KEY_PART).map(|key| quoted(key))
 }

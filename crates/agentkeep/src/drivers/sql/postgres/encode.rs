@@ -10,7 +10,8 @@ use crate::driver::{Append, Batch, Expect, Hash, Known, Operation, Put, Save};
 use crate::drivers::sql::shape::is_list_index;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{
-    BLOBS, BY_TURN, FieldValue, Index, Key, Log, NAMESPACES, STREAMS, Schema, Table, Value,
+    BLOBS, BY_TURN, EntryId, FieldValue, Index, Key, Log, NAMESPACES, OperationId, STREAMS, Schema,
+    Table, Turn, Value,
 };
 
 type Texts<'a> = Vec<Option<Cow<'a, str>>>;
@@ -148,15 +149,13 @@ impl<'a> Call<'a> {
 
     pub(super) fn add(&mut self, batch: &'a Batch, digest: Option<[u8; 32]>, names: &Names) {
         self.b_namespace.push(batch.namespace.as_str());
-        self.b_turn.push(batch.turn.as_ref().map(|turn| turn.as_str()));
-        self.b_operation.push(batch.operation.as_ref().map(|operation| operation.as_str()));
+        self.b_turn.push(batch.turn.as_ref().map(Turn::as_str));
+        self.b_operation.push(batch.operation.as_ref().map(OperationId::as_str));
         self.b_digest.push(digest.map(|digest| digest.to_vec()));
         let removes = |operation: &Operation| {
             matches!(operation, Operation::Trim { .. } | Operation::Drop { .. })
         };
-        let answers = |operation: &Operation| {
-            matches!(operation, Operation::Append(append) if append.known == Known::Answer)
-        };
+        let answers = |operation: &Operation| matches!(operation, Operation::Append(append) if append.known == Known::Answer);
         let answers = batch.operations.iter().any(answers);
         self.b_answers.push(answers);
         // What the batch itself removes is known all the same.
@@ -268,7 +267,8 @@ impl<'a> Call<'a> {
         let from = place(self.f_text.len() + 1);
         let list_from = place(self.l_field.len() + 1);
         let listed = |place: usize| {
-            let first = |index: &&Index| index.fields.first().and_then(|(name, _)| table.field(name));
+            let first =
+                |index: &&Index| index.fields.first().and_then(|(name, _)| table.field(name));
             table.indexes.iter().any(|i| is_list_index(table, i) && first(&i) == Some(place))
         };
         for (i, field) in put.fields.iter().enumerate() {
@@ -307,7 +307,7 @@ impl<'a> Call<'a> {
         let from = place(self.e_body.len() + 1);
         let (mut size, mut any_refs) = (0, false);
         for entry in &append.entries {
-            self.e_id.push(entry.id.as_ref().map(|id| id.as_str()));
+            self.e_id.push(entry.id.as_ref().map(EntryId::as_str));
             self.e_body.push(entry.body.as_str());
             self.e_refs.push(refs_text(&entry.refs));
             size += entry.body.len() as u64;

@@ -36,11 +36,12 @@ pub(super) fn fate(error: &tokio_postgres::Error) -> Fate {
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::LOCK_NOT_AVAILABLE,
     ];
-    let unprepared =
-        [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
+    let unprepared = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
     if again.contains(answer.code()) {
         Fate::Again
-    } else if unprepared.contains(answer.code()) || answer.message().contains("cached plan must not") {
+    } else if unprepared.contains(answer.code())
+        || answer.message().contains("cached plan must not")
+    {
         Fate::Unprepared
     } else {
         Fate::Refused
@@ -59,8 +60,13 @@ fn answered(answer: &DbError) -> Error {
     let code = answer.code();
     let text = format!("PostgreSQL says: {} ({})", answer.message(), code.code());
     let (kind, advice) = if *code == SqlState::INSUFFICIENT_PRIVILEGE {
-        (Kind::PermissionDenied, "grant the role what it needs; agentkeep schema print shows the SQL")
-    } else if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(code) {
+        (
+            Kind::PermissionDenied,
+            "grant the role what it needs; agentkeep schema print shows the SQL",
+        )
+    } else if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION]
+        .contains(code)
+    {
         (Kind::PermissionDenied, "check the role and its password, and the server's pg_hba.conf")
     } else if *code == SqlState::INVALID_CATALOG_NAME {
         (Kind::NotFound, "create the database, or name one that is there")
@@ -74,7 +80,9 @@ fn answered(answer: &DbError) -> Error {
         (Kind::Timeout, "try again, or allow more time with timeout=SECONDS")
     } else if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code) {
         (Kind::Corrupt, "look at the server's log, and restore the database from a backup")
-    } else if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_FUNCTION, SqlState::UNDEFINED_COLUMN].contains(code) {
+    } else if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_FUNCTION, SqlState::UNDEFINED_COLUMN]
+        .contains(code)
+    {
         (Kind::Corrupt, "the store's tables are not as they were made: restore them from a backup")
     } else {
         (Kind::Unavailable, "look at the server's log")
@@ -107,7 +115,8 @@ fn unreachable(error: &tokio_postgres::Error) -> Error {
     } else {
         "check that the server runs and is PostgreSQL, and that host and port are right"
     };
-    let kind = if text.contains("password missing") { Kind::PermissionDenied } else { Kind::Unavailable };
+    let kind =
+        if text.contains("password missing") { Kind::PermissionDenied } else { Kind::Unavailable };
     Error::new(kind, format!("PostgreSQL cannot be reached: {text}"))
         .retryable(kind == Kind::Unavailable && !text.contains("certificate"))
         .advice(advice)

@@ -104,7 +104,9 @@ fn pieces((low, high): &(Bound<Value>, Bound<Value>), descending: bool) -> Vec<C
         let mut tests = Vec::new();
         let above = match low {
             Bound::Unbounded => true,
-            Bound::Included(value) | Bound::Excluded(value) if class(value) != of => class(value) < of,
+            Bound::Included(value) | Bound::Excluded(value) if class(value) != of => {
+                class(value) < of
+            }
             Bound::Included(value) => {
                 tests.push((">=", value.clone()));
                 true
@@ -116,7 +118,9 @@ fn pieces((low, high): &(Bound<Value>, Bound<Value>), descending: bool) -> Vec<C
         };
         let below = match high {
             Bound::Unbounded => true,
-            Bound::Included(value) | Bound::Excluded(value) if class(value) != of => class(value) > of,
+            Bound::Included(value) | Bound::Excluded(value) if class(value) != of => {
+                class(value) > of
+            }
             Bound::Included(value) => {
                 tests.push(("<=", value.clone()));
                 true
@@ -160,7 +164,8 @@ impl Question<'_> {
             return self.turn_tests(condition);
         }
         let (text, number) = (text.map(|text| quoted(&text)), quoted(&number));
-        let text_is = |test: &str| text.iter().map(|text| format!("i.{text} {test}")).collect::<Vec<_>>();
+        let text_is =
+            |test: &str| text.iter().map(|text| format!("i.{text} {test}")).collect::<Vec<_>>();
         let compare = |tests: &[(&'static str, Value)]| -> Vec<(&'static str, String)> {
             let cell = |value| {
                 let cell = Cell::of(value);
@@ -314,16 +319,14 @@ pub(super) async fn find(
         return Ok(Found { records: Vec::new(), next: None });
     }
     let stretches = stretches(find);
-    let mut question =
-        Question { find, place: &connections.options.schema, texts: Vec::new() };
+    let mut question = Question { find, place: &connections.options.schema, texts: Vec::new() };
     let parts: Vec<String> =
         stretches.iter().enumerate().map(|(n, stretch)| question.part(n, stretch)).collect();
     let limit = i64::try_from(find.limit + 1).unwrap_or(i64::MAX);
     let namespace = namespace.as_str();
     let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> =
         vec![(&namespace, Type::TEXT), (&limit, Type::INT8)];
-    parameters
-        .extend(question.texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::TEXT)));
+    parameters.extend(question.texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::TEXT)));
     let rows = connections.ask(client, &parts.join(" UNION ALL "), &parameters).await?;
     let mut by_part: Vec<Vec<Record>> = stretches.iter().map(|_| Vec::new()).collect();
     for row in &rows {
@@ -336,9 +339,8 @@ pub(super) async fn find(
     let more = records.len() > find.limit;
     records.truncate(find.limit);
     let last = records.last().filter(|_| more);
-    let next = last.map(|last| -> Result<_> {
-        Ok(find.continuation(values(find, last)?, &last.key))
-    });
+    let next =
+        last.map(|last| -> Result<_> { Ok(find.continuation(values(find, last)?, &last.key)) });
     Ok(Found { next: next.transpose()?, records })
 }
 

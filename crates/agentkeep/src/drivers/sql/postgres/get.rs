@@ -63,7 +63,9 @@ pub(super) async fn get(
     for wanted in &tables {
         question.add(wanted, &connections.options.schema);
     }
-    let rows = connections.ask(client, &question.parts.join(" UNION ALL "), &question.parameters()).await?;
+    let rows = connections
+        .ask(client, &question.parts.join(" UNION ALL "), &question.parameters())
+        .await?;
     let mut by_place: HashMap<i32, &'static Table> = HashMap::new();
     for wanted in &tables {
         by_place.extend(wanted.keys.iter().map(|(place, _)| (*place, wanted.table)));
@@ -112,7 +114,8 @@ impl<'a> Question<'a> {
         let from = within(place, table.name);
         let columns = rows::record_columns(table, "t");
         // The record of a namespace is read alike from everywhere; `$1` must be used all the same.
-        let scope = if table.name == NAMESPACES.name { "$1::text IS NOT NULL" } else { "t.namespace = $1" };
+        let scope =
+            if table.name == NAMESPACES.name { "$1::text IS NOT NULL" } else { "t.namespace = $1" };
         if wanted.keys.len() <= FEW {
             for (n, key) in &wanted.keys {
                 let mut conditions = vec![scope.to_owned()];

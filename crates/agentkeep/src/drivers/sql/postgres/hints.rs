@@ -190,9 +190,8 @@ impl Listening {
 
     async fn written(&self) -> Result<String> {
         let sql = "SELECT pg_catalog.pg_current_wal_insert_lsn()::text";
-        let rows = reading!(self.connections, |client| async {
-            Ok(client.query_typed(sql, &[]).await?)
-        })?;
+        let rows =
+            reading!(self.connections, |client| async { Ok(client.query_typed(sql, &[]).await?) })?;
         let at = rows.first().map(|row| row.try_get(0)).transpose();
         Ok(at.map_err(|error| map(&error))?.unwrap_or_default())
     }

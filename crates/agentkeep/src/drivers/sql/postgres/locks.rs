@@ -86,8 +86,12 @@ impl Names {
         let namespace = &batch.namespace;
         let mut locks = Locks::new();
         let mut lock = |name: i64, exclusive: bool| *locks.entry(name).or_default() |= exclusive;
-        let blob = |hash: &crate::driver::Hash| {
-            self.number(&["blob", namespace.as_str(), &hash.to_hex()])
+        let blob =
+            |hash: &crate::driver::Hash| self.number(&["blob", namespace.as_str(), &hash.to_hex()]);
+        let lock_all = |lock: &mut dyn FnMut(i64, bool), refs: &[crate::driver::Hash]| {
+            for hash in refs {
+                lock(blob(hash), true);
+            }
         };
         if let Some(operation) = &batch.operation {
             let name = ["operation", namespace.as_str(), operation.as_str()];
@@ -112,7 +116,7 @@ impl Names {
                     lock(self.key(namespace, &put.key), true);
                     // Whoever counts on no record having a value has the table exclusively.
                     lock(self.table(namespace, put.key.table()), false);
-                    put.refs.iter().for_each(|hash| lock(blob(hash), true));
+                    lock_all(&mut lock, &put.refs);
                 }
                 Operation::Delete(key) => {
                     whole |= key.table().name == NAMESPACES.name;
@@ -121,14 +125,16 @@ impl Names {
                 }
                 Operation::Append(Append { log, stream, entries, .. }) => {
                     lock(self.stream(namespace, log.name, stream.as_str()), true);
-                    entries.iter().flat_map(|e| &e.refs).for_each(|hash| lock(blob(hash), true));
+                    for entry in entries {
+                        lock_all(&mut lock, &entry.refs);
+                    }
                 }
                 Operation::Trim { log, stream, .. } | Operation::Drop { log, stream } => {
                     lock(self.stream(namespace, log.name, stream.as_str()), true);
                 }
                 Operation::Rewrite { log, stream, refs, .. } => {
                     lock(self.stream(namespace, log.name, stream.as_str()), true);
-                    refs.iter().for_each(|hash| lock(blob(hash), true));
+                    lock_all(&mut lock, refs);
                 }
                 Operation::PutBlob(put) => {
                     lock(blob(&put.hash()), true);

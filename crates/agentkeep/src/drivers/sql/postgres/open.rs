@@ -35,10 +35,7 @@ struct Found {
 }
 
 /// The store's identity; the store itself is made or upgraded first, if the options say so.
-pub(super) async fn open(
-    schema: &'static Schema,
-    connections: &Connections,
-) -> Result<Opened> {
+pub(super) async fn open(schema: &'static Schema, connections: &Connections) -> Result<Opened> {
     let options = &connections.options;
     let found = reading!(connections, |client| find(schema, connections, client))?;
     let before = format_of(schema, &found, options)?;
@@ -61,7 +58,8 @@ async fn make(
     client: &ClientWrapper,
     options: &Options,
 ) -> Result<Found> {
-    let run = async |sql: &str| client.batch_execute(sql).await.map_err(|error| place(options, &error));
+    let run =
+        async |sql: &str| client.batch_execute(sql).await.map_err(|error| place(options, &error));
     run("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     let lock = format!("agentkeep {}", options.schema);
     let lock: (&(dyn tokio_postgres::types::ToSql + Sync), Type) = (&lock, Type::TEXT);
@@ -200,7 +198,9 @@ fn format_of(schema: &Schema, found: &Found, options: &Options) -> Result<u32> {
     if format > schema.version {
         let message =
             format!("the store has format {format}; this agentkeep knows up to {}", schema.version);
-        return Err(Error::new(Kind::NewerFormat, message).at(at()).advice("use a newer agentkeep"));
+        return Err(Error::new(Kind::NewerFormat, message)
+            .at(at())
+            .advice("use a newer agentkeep"));
     }
     Ok(format)
 }

@@ -19,6 +19,7 @@ pub enum Tls {
 
 /// Options of [`Postgres::open`](super::Postgres::open); [`from_url`](Self::from_url) makes them.
 #[derive(Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Options {
     /// Hosts with their ports; a name that begins with `/` is the folder of a socket.
     pub hosts: Vec<(String, u16)>,

@@ -16,7 +16,13 @@ pub(super) fn password(named: Option<PathBuf>, options: &Options) -> Result<Opti
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(_) if named.is_none() => return Ok(None),
-        Err(error) => return Err(crate::drivers::io_error(&error, "the file of passwords cannot be read", &path)),
+        Err(error) => {
+            return Err(crate::drivers::io_error(
+                &error,
+                "the file of passwords cannot be read",
+                &path,
+            ));
+        }
     };
     refuse_open(&path)?;
     Ok(text.lines().find_map(|line| matching(line, options)))
@@ -26,7 +32,7 @@ pub(super) fn password(named: Option<PathBuf>, options: &Options) -> Result<Opti
 #[cfg(unix)]
 fn refuse_open(path: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt as _;
-    if path.metadata().is_ok_and(|found| found.mode() & 0o077 == 0) {
+    if path.metadata().is_ok_and(|found| (found.mode() & 0o077).count_ones() == 0) {
         return Ok(());
     }
     Err(Error::new(Kind::PermissionDenied, "others may read the file of passwords")

@@ -88,11 +88,8 @@ impl Reading<'_> {
         let names: Vec<&str> = stretches.iter().map(|s| s.stream.as_str()).collect();
         let low: Vec<i64> = stretches.iter().map(|s| number(s.from)).collect();
         let high: Vec<i64> = stretches.iter().map(|s| number(s.to)).collect();
-        let own: [(&(dyn ToSql + Sync), Type); 3] = [
-            (&names, Type::TEXT_ARRAY),
-            (&low, Type::INT8_ARRAY),
-            (&high, Type::INT8_ARRAY),
-        ];
+        let own: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&names, Type::TEXT_ARRAY), (&low, Type::INT8_ARRAY), (&high, Type::INT8_ARRAY)];
         let mut heads: Vec<Option<Head>> = stretches.iter().map(|_| None).collect();
         let mut entries = Vec::new();
         for row in self.ask(&sql, &own).await? {
@@ -120,7 +117,7 @@ impl Reading<'_> {
         let ids: Vec<&str> = ids.iter().map(|(_, id)| id.as_str()).collect();
         let own: [(&(dyn ToSql + Sync), Type); 2] =
             [(&streams, Type::TEXT_ARRAY), (&ids, Type::TEXT_ARRAY)];
-        self.named(&self.ask(&sql, &own).await?)
+        named(&self.ask(&sql, &own).await?)
     }
 
     async fn turn(&self, turn: &Turn) -> Done<Vec<Entry>> {
@@ -133,13 +130,13 @@ impl Reading<'_> {
             way = self.direction(),
         );
         let turn = turn.as_str();
-        self.named(&self.ask(&sql, &[(&turn, Type::TEXT)]).await?)
+        named(&self.ask(&sql, &[(&turn, Type::TEXT)]).await?)
     }
+}
 
-    /// Entries that come with the names of their streams.
-    fn named(&self, rows: &[Row]) -> Done<Vec<Entry>> {
-        rows.iter().map(|row| rows::entry(&rows::stream(row, 0)?, row, 1)).collect()
-    }
+/// Entries that come with the names of their streams.
+fn named(rows: &[Row]) -> Done<Vec<Entry>> {
+    rows.iter().map(|row| rows::entry(&rows::stream(row, 0)?, row, 1)).collect()
 }
 
 fn odd() -> Error {

@@ -15,25 +15,36 @@ type Decoded<T> = std::result::Result<T, Failed>;
 
 /// The columns of a record, in the order in which [`record`] takes them.
 pub(super) fn record_columns(table: &Table, alias: &str) -> String {
-    let key: Vec<String> =
-        table.key.iter().map(|key| format!("{alias}.{}", quoted(key))).collect();
+    let key: Vec<String> = table.key.iter().map(|key| format!("{alias}.{}", quoted(key))).collect();
     let key = format!("ARRAY[{}]::text[]", key.join(", "));
     let c = |column: &str| format!("{alias}.{column}");
     if table.name == STREAMS.name {
         return format!(
             "{key}, {}, NULL::text, NULL::text, NULL::text, ARRAY[{}, {}, {}, {}, {}, {}]::bigint[]",
-            c("version"), c("birth"), c("first"), c("last"), c("count"), c("bytes"), c("updated")
+            c("version"),
+            c("birth"),
+            c("first"),
+            c("last"),
+            c("count"),
+            c("bytes"),
+            c("updated")
         );
     }
     if table.name == BLOBS.name {
         return format!(
             "{key}, {}, NULL::text, NULL::text, NULL::text, ARRAY[{}, {}, {}]::bigint[]",
-            c("version"), c("size"), c("reference_count"), c("unreferenced_since")
+            c("version"),
+            c("size"),
+            c("reference_count"),
+            c("unreferenced_since")
         );
     }
     format!(
         "{key}, {}, {}, {}, {}::text, NULL::bigint[]",
-        c("version"), c("turn"), c("refs"), c("body")
+        c("version"),
+        c("turn"),
+        c("refs"),
+        c("body")
     )
 }
 

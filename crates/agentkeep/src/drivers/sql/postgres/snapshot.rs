@@ -9,9 +9,7 @@ use deadpool_postgres::ClientWrapper;
 use super::connections::{Connections, Failed};
 use super::errors::{late, map};
 use super::{Postgres, find, get, in_postgres, read};
-use crate::driver::{
-    Entries, Find, Found, FoundBlob, Hash, Read, Reader, Record, Snapshot, Want,
-};
+use crate::driver::{Entries, Find, Found, FoundBlob, Hash, Read, Reader, Record, Snapshot, Want};
 use crate::error::Result;
 use crate::schema::{Key, Namespace, Schema};
 
@@ -52,7 +50,8 @@ impl Frozen {
     ) -> Result<T> {
         self.connections.refuse_if_closed().map_err(in_postgres)?;
         let read = tokio::time::timeout(self.connections.options.timeout, read).await;
-        read.unwrap_or_else(|_| Err(Failed::Here(late()))).map_err(|failed| in_postgres(failed.into()))
+        read.unwrap_or_else(|_| Err(Failed::Here(late())))
+            .map_err(|failed| in_postgres(failed.into()))
     }
 }
 

@@ -50,10 +50,17 @@ impl Postgres {
     /// All tables that hold what users keep.
     fn tables(&self) -> Vec<String> {
         use crate::drivers::sql::shape::{is_list_index, side_table};
-        let mut tables: Vec<String> =
-            ["_commits", "_operations", "_floors", "_streams", "_blobs", "_blob_bytes", "_namespaces"]
-                .map(str::to_owned)
-                .to_vec();
+        let mut tables: Vec<String> = [
+            "_commits",
+            "_operations",
+            "_floors",
+            "_streams",
+            "_blobs",
+            "_blob_bytes",
+            "_namespaces",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         for table in self.schema.tables {
             tables.push(table.name.to_owned());
             let lists = table.indexes.iter().filter(|index| is_list_index(table, index));

@@ -120,7 +120,9 @@ impl Options {
                 "prepare" => self.prepare = yes_or_no(&name, &value)?,
                 "hints" => self.listen = hints(&value)?,
                 "pool" => self.pool = number(&name, &value, 1000)?,
-                "timeout" => self.timeout = Duration::from_secs(number(&name, &value, 3600)? as u64),
+                "timeout" => {
+                    self.timeout = Duration::from_secs(number(&name, &value, 3600)? as u64);
+                }
                 "host" => more.hosts = value,
                 "passfile" => more.passfile = Some(PathBuf::from(value)),
                 "sslmode" => more.mode = Some(value),
@@ -214,12 +216,11 @@ fn tls(mode: Option<&str>, hosts: &[(String, u16)]) -> Result<Tls> {
     match mode {
         Some("disable") => Ok(Tls::Disable),
         Some("require") => Ok(Tls::Require),
-        Some("verify-full" | "verify-ca") => Ok(Tls::Verify),
         // `allow` and `prefer` promise nothing, and so they ask for nothing.
         None | Some("allow" | "prefer") if hosts.iter().all(|(host, _)| own(host)) => {
             Ok(Tls::Disable)
         }
-        None | Some("allow" | "prefer") => Ok(Tls::Verify),
+        None | Some("verify-full" | "verify-ca" | "allow" | "prefer") => Ok(Tls::Verify),
         Some(_) => Err(Error::new(Kind::InvalidInput, "sslmode= is not known")
             .advice("write sslmode=verify-full, require or disable")),
     }
