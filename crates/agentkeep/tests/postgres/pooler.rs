@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use agentkeep::Store;
 use agentkeep::conformance::{Fixture, Verdict, cases, run_case};
+use agentkeep::drivers::sql::postgres::{Options, Postgres};
 
 use crate::fixture::{self, OfPostgres, Place};
 use crate::{named, prepared};
@@ -29,6 +30,24 @@ async fn the_contract_holds_behind_a_pooler() {
         ran += 1;
     }
     assert!(ran > 30, "{ran}");
+}
+
+/// Names of statements are common to all clients of a pooler's connection: none may be used, and
+/// that has to be known beforehand.
+#[tokio::test]
+async fn a_pooler_is_known_before_anything_is_prepared() {
+    let Some(url) = pooler("pooler::a_pooler_is_known_before_anything_is_prepared") else { return };
+    let place = Place::new();
+    let tls = "&sslmode=require";
+    for (url, prepares) in [
+        (place.url(), true),
+        (place.url() + tls, true),
+        (format!("{url}?schema={}", place.schema), false),
+    ] {
+        let options = Options::from_url(&url).unwrap();
+        let store = Postgres::open(&agentkeep::schema::AGENTKEEP, options).await.unwrap();
+        assert_eq!(store.prepares(), prepares, "{store:?}");
+    }
 }
 
 /// From a process that does not know of us, through the server itself.

@@ -91,12 +91,27 @@ impl Connections {
         self.refuse_if_closed()?;
         let connection = self.pool.get().await.map_err(|error| of_pool(&error))?;
         if Object::metrics(&connection).recycle_count == 0
-            && let Err(error) = settings::verify(&connection, &self.options).await
+            && let Err(error) = self.look_at(&connection).await
         {
             drop(Object::take(connection));
             return Err(error);
         }
         Ok(connection)
+    }
+
+    /// Looks at a new connection before it is used: at the server's settings, and whether a pooler
+    /// is in between.
+    async fn look_at(&self, connection: &ClientWrapper) -> Result<()> {
+        let process = settings::verify(connection, &self.options).await?;
+        if super::between::process_of(connection.cancel_token()).await != Some(process) {
+            self.prepare.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether statements are prepared by name.
+    pub(super) fn prepares(&self) -> bool {
+        self.prepare.load(Ordering::Relaxed)
     }
 
     /// A connection outside the pool, and what the server tells on it by itself.
@@ -116,7 +131,9 @@ impl Connections {
                 let _ = tell.send(message);
             }
         });
-        Ok((ClientWrapper::new(client, task), told))
+        let client = ClientWrapper::new(client, task);
+        self.look_at(&client).await?;
+        Ok((client, told))
     }
 
     /// Asks on a connection, by a prepared statement where that works.
@@ -126,7 +143,7 @@ impl Connections {
         sql: &str,
         parameters: &Parameters<'_>,
     ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
-        if self.prepare.load(Ordering::Relaxed) {
+        if self.prepares() {
             let asked = prepared(connection, sql, parameters).await;
             match &asked {
                 Err(error) if fate(error) == Fate::Unprepared => {

@@ -5,6 +5,7 @@
 //! is so stands in `docs/decisions/0010-postgres.md`.
 
 mod answer;
+mod between;
 mod check;
 mod columns;
 mod commit_sql;
@@ -113,6 +114,13 @@ impl Postgres {
     /// roles that may not do it themselves. `before`: the format that is there, 0 for none.
     pub fn statements(schema: &Schema, place: &str, before: u32) -> Vec<String> {
         open::script(schema, place, before)
+    }
+
+    /// Whether statements are prepared by name: not behind a pooler.
+    #[cfg(feature = "conformance")]
+    #[doc(hidden)]
+    pub fn prepares(&self) -> bool {
+        self.connections.prepares()
     }
 
     fn end(&self) {

@@ -44,7 +44,6 @@ pub(super) async fn open(schema: &'static Schema, connections: &Connections) -> 
     }
     refuse_change(schema, before, options)?;
     let (client, _told) = connections.single().await?;
-    super::settings::verify(&client, options).await?;
     let changing = make(schema, connections, &client, options);
     let made = tokio::time::timeout(options.timeout, changing).await;
     let identity = identity(&made.map_err(|_| super::errors::late())??)?;

@@ -15,10 +15,12 @@ const ASK: &str = "SELECT current_setting('server_version_num')::int4, \
      current_setting('server_version'), current_setting('server_encoding'), \
      pg_catalog.pg_is_in_recovery(), current_setting('default_transaction_read_only'), \
      current_setting('default_transaction_isolation'), current_setting('fsync'), \
-     current_setting('full_page_writes'), current_setting('synchronous_commit')";
+     current_setting('full_page_writes'), current_setting('synchronous_commit'), \
+     pg_catalog.pg_backend_pid()";
 
-/// Refuses a server that is too old, cannot be written to, or would lose what it acknowledged.
-pub(super) async fn verify(connection: &ClientWrapper, options: &Options) -> Result<()> {
+/// Refuses a server that is too old, cannot be written to, or would lose what it acknowledged;
+/// answers the number of its process.
+pub(super) async fn verify(connection: &ClientWrapper, options: &Options) -> Result<i32> {
     let rows = connection.query_typed(ASK, &[]).await.map_err(|error| map(&error))?;
     let row = rows.first().ok_or_else(|| odd("the server's settings"))?;
     let text = |i: usize| row.try_get::<_, &str>(i).map_err(|error| map(&error));
@@ -41,8 +43,9 @@ pub(super) async fn verify(connection: &ClientWrapper, options: &Options) -> Res
             error.advice(format!("ALTER ROLE {} SET {name} = '{needed}'", options.user))
         })?;
     }
+    let process: i32 = row.try_get(9).map_err(|error| map(&error))?;
     if options.durability < Durability::Power {
-        return Ok(());
+        return Ok(process);
     }
     for (i, name, needed) in [(6, "fsync", "on"), (7, "full_page_writes", "on")] {
         needs(Kind::DurabilityNotMet, name, text(i)?, needed, text(i)? == needed)
@@ -50,7 +53,8 @@ pub(super) async fn verify(connection: &ClientWrapper, options: &Options) -> Res
     }
     let needed = "on, remote_apply, remote_write or local";
     needs(Kind::DurabilityNotMet, "synchronous_commit", text(8)?, needed, text(8)? != "off")
-        .map_err(accept_less)
+        .map_err(accept_less)?;
+    Ok(process)
 }
 
 fn accept_less(error: Error) -> Error {
