@@ -53,7 +53,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Take in what other programs have kept, or take an import back.
     #[command(after_help = "Example:\n  agentkeep import agentx ./data/agentx.db --dry-run\n  \
-                      agentkeep import --undo agentx-0123456789abcdef")]
+                      agentkeep import --undo IMPORT")]
     Import(Import),
     /// Make the store, if it is not there yet.
     #[command(after_help = "Example:\n  agentkeep init --store sqlite:./keep.db")]

@@ -127,3 +127,43 @@ fn a_failure_leaves_no_store_behind() {
     home.fails(&["--namespace", "", "import", "agentx", fixture("agentx.db").to_str().unwrap()]);
     assert_eq!(support::names(home.path()), Vec::<String>::new());
 }
+
+/// A mistyped name makes no store, whatever the driver.
+#[test]
+fn what_only_looks_makes_no_store() {
+    let home = Home::new();
+    for url in ["sqlite:create=.db", "file:create=", "file:keep?durability=process"] {
+        for args in [
+            vec!["stats"],
+            vec!["check"],
+            vec!["sessions", "list"],
+            vec!["sessions", "show", "s"],
+            vec!["namespaces", "list"],
+            vec!["namespaces", "fork", "a", "b"],
+            vec!["namespaces", "delete", "a", "--yes"],
+            vec!["export"],
+            vec!["import", "--undo", "x"],
+            vec!["schema", "upgrade"],
+        ] {
+            let mut command = home.command(&[&["--store", url], args.as_slice()].concat());
+            let ran = support::Ran::of(command.current_dir(home.path()).output().unwrap());
+            assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{url} {args:?}");
+            let told = ["there is no store", "--store"];
+            assert!(told.iter().all(|words| ran.stderr.contains(words)), "{url}: {}", ran.stderr);
+            assert_eq!(support::names(home.path()), [""; 0], "{url} {args:?}");
+        }
+        let mut command = home.command(&["--store", url, "init"]);
+        assert!(command.current_dir(home.path()).status().unwrap().success(), "{url}");
+        let mut command = home.command(&["--store", url, "check"]);
+        assert!(command.current_dir(home.path()).status().unwrap().success(), "{url}");
+        for name in support::names(home.path()) {
+            let path = home.file(&name);
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(path)
+            } else {
+                std::fs::remove_file(path)
+            };
+            removed.unwrap();
+        }
+    }
+}

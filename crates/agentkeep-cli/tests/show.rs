@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 use support::{Home, beside, filled, said};
@@ -115,6 +115,11 @@ impl Following {
         Self { child, lines }
     }
 
+    fn signal(&self, signal: &str) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &process]).status().unwrap().success());
+    }
+
     fn line(&mut self) -> String {
         self.lines.next().unwrap().unwrap()
     }
@@ -160,6 +165,42 @@ fn new_messages_of_another_process_come_as_lines_for_programs() {
         chat.truncate_after("new4").await.unwrap();
         chat.add(said("after", "x")).await.unwrap();
         assert_eq!(id(following.line()), "after");
+    });
+}
+
+/// The past may be changed while nobody looks: what follows the change is shown, all of it.
+#[test]
+fn what_was_changed_while_it_slept_is_shown() {
+    let home = Home::new();
+    filled(&home, &[("default", 2_500)]);
+    let mut following = Following::begin(&home, &["--json", "--last", "2"]);
+    let id = |line: String| serde_json::from_str::<Value>(&line).unwrap()["id"].clone();
+    assert_eq!([id(following.line()), id(following.line())], ["m2498", "m2499"]);
+    beside(&home, async |store| {
+        let chat = store.messages("s");
+        for n in 0..4 {
+            chat.add(said(&format!("a{n}"), "x")).await.unwrap();
+            assert_eq!(id(following.line()), format!("a{n}"));
+        }
+        following.signal("STOP");
+        chat.truncate_after("a1").await.unwrap();
+        for n in 0..3 {
+            chat.add(said(&format!("b{n}"), "x")).await.unwrap();
+        }
+        following.signal("CONT");
+        for n in 0..3 {
+            assert_eq!(id(following.line()), format!("b{n}"), "longer than before");
+        }
+        following.signal("STOP");
+        chat.edit("b2", said("b2", "y")).await.unwrap();
+        following.signal("CONT");
+        let edited: Value = serde_json::from_str(&following.line()).unwrap();
+        assert_eq!((&edited["id"], &edited["content"]), (&json!("b2"), &json!("y")));
+        following.signal("STOP");
+        chat.clear().await.unwrap();
+        chat.add(said("c", "x")).await.unwrap();
+        following.signal("CONT");
+        assert_eq!(id(following.line()), "c", "shorter than before");
     });
 }
 

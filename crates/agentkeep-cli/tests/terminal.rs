@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::json;
 use support::terminal::Terminal;
 use support::{Home, beside, filled, fixture, said};
@@ -140,7 +142,7 @@ fn following_ends_with_ctrl_c() {
     assert!(!shown.contains("interrupted"), "{shown:?}");
 }
 
-/// A copy that takes some seconds shows its bar, and Ctrl-C leaves it to be gone on with.
+/// A copy that takes over a second shows its bar, and Ctrl-C leaves it to be gone on with.
 #[test]
 fn bars_and_ctrl_c() {
     let home = Home::new();
@@ -149,6 +151,15 @@ fn bars_and_ctrl_c() {
     let fork =
         ["--store", &format!("sqlite:{}", home.store().display()), "namespaces", "fork", "a", "b"];
     let mut copying = Terminal::run(&home, &fork, &[]);
+    let begun = rusqlite::Connection::open(home.store()).unwrap();
+    let namespaces = || begun.query_row("SELECT count(*) FROM _namespaces", [], |row| row.get(0));
+    while namespaces().unwrap_or(0) < 2 {
+        std::thread::yield_now();
+    }
+    // However fast it is, it has taken over a second then.
+    copying.signal("STOP");
+    std::thread::sleep(Duration::from_millis(1_100));
+    copying.signal("CONT");
     let bar = copying.wait_for("left").to_owned();
     assert!(bar.contains("Copying") && bar.contains("/60,000") && bar.contains("/s"), "{bar:?}");
     copying.press(INTERRUPT);

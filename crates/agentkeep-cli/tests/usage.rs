@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -57,9 +58,33 @@ fn every_example_runs_as_it_is_written() {
     }
 }
 
+/// The lines of README.md and docs/ that run the command.
+#[test]
+fn every_example_of_the_documents_runs_as_it_is_written() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut files = vec![root.join("README.md"), root.join("docs")];
+    let mut count = 0;
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for example in text.lines().filter_map(|line| line.strip_prefix("    ")) {
+            if example.starts_with("agentkeep ") {
+                let ran = as_written(example);
+                let said = String::from_utf8_lossy(&ran.stderr);
+                assert!(ran.status.success(), "{}: {example}: {said}", path.display());
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 10, "{count}");
+}
+
 fn as_written(example: &str) -> std::process::Output {
     let home = Home::new();
-    home.import(&fixture("agentx.db"));
+    let imported = home.import(&fixture("agentx.db"));
     home.ok(&["namespaces", "create", "acme", "--tag", "trial"]);
     home.ok(&["namespaces", "create", "acme-test"]);
     if example.contains(" fork ") || example.contains(" create ") {
@@ -67,13 +92,24 @@ fn as_written(example: &str) -> std::process::Output {
         home.ok(&["namespaces", "delete", name, "--yes"]);
     }
     let work = home.file("work");
-    for folder in
-        ["data", ".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"]
-    {
+    for folder in [
+        "data",
+        ".agentx/data",
+        ".local/share/bash-completion/completions",
+        ".zfunc",
+        ".config/fish/completions",
+    ] {
         std::fs::create_dir_all(work.join(folder)).unwrap();
     }
-    std::fs::copy(fixture("agentx.db"), work.join("data/agentx.db")).unwrap();
+    for folder in ["data", ".agentx/data"] {
+        std::fs::copy(fixture("agentx.db"), work.join(folder).join("agentx.db")).unwrap();
+    }
+    if example.contains("./backup.json") {
+        std::fs::copy(fixture("backup.json"), work.join("backup.json")).unwrap();
+    }
     let written = example
+        .replace(" IMPORT", &format!(" {}", imported["importId"].as_str().unwrap()))
+        .replace(" ID", " SESSION")
         .replace(" SESSION", " session_1769990400000_s0")
         .replace(" IMAGE", " img_1769990406000_t5r4e3");
     let folder = Path::new(env!("CARGO_BIN_EXE_agentkeep")).parent().unwrap();
@@ -81,7 +117,19 @@ fn as_written(example: &str) -> std::process::Output {
     let mut shell = Command::new("sh");
     shell.args(["-c", &written]).current_dir(&work).env("PATH", path).env("HOME", &work);
     shell.env("AGENTKEEP_DIR", home.path()).env_remove("AGENTKEEP_STORE");
-    shell.stdin(Stdio::null()).output().unwrap()
+    shell.stdin(Stdio::null());
+    if !example.contains("--follow") {
+        return shell.output().unwrap();
+    }
+    // It has no end of its own: ended as the keyboard does, once it has shown something.
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec {written}")]).current_dir(&work);
+    command.envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut following = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    following.stdout.as_mut().unwrap().read_exact(&mut [0; 100]).unwrap();
+    let process = following.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &process]).status().unwrap().success());
+    following.wait_with_output().unwrap()
 }
 
 #[test]
@@ -150,7 +198,8 @@ fn init_makes_a_store_once() {
 fn the_schema_can_be_seen_and_upgraded() {
     let home = Home::new();
     let schema = home.json(&["schema", "print"]);
-    assert_eq!((&schema["schema"], &schema["version"]), (&json!("agentkeep"), &json!(1)));
+    let version = agentkeep::schema::AGENTKEEP.version;
+    assert_eq!((&schema["schema"], &schema["version"]), (&json!("agentkeep"), &json!(version)));
     let tables = schema["tables"].as_array().unwrap();
     let sessions = tables.iter().find(|table| table["name"] == "sessions").unwrap();
     assert_eq!(sessions["key"], json!(["session_id"]));
@@ -162,7 +211,7 @@ fn the_schema_can_be_seen_and_upgraded() {
     assert!(!home.store().exists(), "printing the schema needs no store");
     assert!(home.fails(&["schema", "upgrade"]).contains("there is no store"));
     home.ok(&["init"]);
-    assert_eq!(home.json(&["schema", "upgrade"]), json!({ "before": 1, "format": 1 }));
+    assert_eq!(home.json(&["schema", "upgrade"]), json!({ "before": version, "format": version }));
     // A format that this version does not know is refused, not touched.
     let file = rusqlite::Connection::open(home.store()).unwrap();
     file.pragma_update(None, "user_version", 99).unwrap();

@@ -17,12 +17,11 @@
 mod common;
 
 use agentkeep::{At, Message, Session};
-use rusqlite::Connection;
 use tokio::runtime::Runtime;
 
 use common::{
-    Bench, INSERT, add_all, compare, filled, floor, insert_all, insert_in_groups, messages, next,
-    rows, select, store,
+    Bench, Writer, add_all, at_once, compare, filled, floor, insert_all, insert_in_groups,
+    messages, next, rows, select, store,
 };
 
 fn main() {
@@ -107,58 +106,6 @@ fn sixty_four(runtime: &Runtime) {
 /// The messages of 64 tasks.
 fn shares(from: u64, count: u64) -> Vec<Vec<Message>> {
     (0..64).map(|task| messages(from + task * (count / 64), count / 64)).collect()
-}
-
-/// A task for each share, all at once.
-fn at_once<T, F: Future<Output = ()> + Send + 'static>(
-    runtime: &Runtime,
-    shares: Vec<T>,
-    work: impl Fn(T) -> F,
-) {
-    runtime.block_on(async {
-        let tasks: Vec<_> = shares.into_iter().map(|share| tokio::spawn(work(share))).collect();
-        for task in tasks {
-            task.await.unwrap();
-        }
-    });
-}
-
-type Row = (i64, String, String);
-
-/// A plain thread that inserts what tasks send it, up to 64 a transaction.
-#[derive(Clone)]
-struct Writer(tokio::sync::mpsc::UnboundedSender<(Row, tokio::sync::oneshot::Sender<()>)>);
-
-impl Writer {
-    fn start(plain: Connection) -> Self {
-        let (sender, mut queue) = tokio::sync::mpsc::unbounded_channel();
-        std::thread::spawn(move || {
-            while let Some(first) = queue.blocking_recv() {
-                let mut group: Vec<(Row, tokio::sync::oneshot::Sender<()>)> = vec![first];
-                while group.len() < 64
-                    && let Ok(next) = queue.try_recv()
-                {
-                    group.push(next);
-                }
-                plain.execute_batch("BEGIN IMMEDIATE").unwrap();
-                let mut insert = plain.prepare_cached(INSERT).unwrap();
-                for (row, _) in &group {
-                    insert.execute(rusqlite::params![row.0, row.1, row.2]).unwrap();
-                }
-                plain.execute_batch("COMMIT").unwrap();
-                for (_, answer) in group {
-                    let _ = answer.send(());
-                }
-            }
-        });
-        Self(sender)
-    }
-
-    async fn insert(&self, row: Row) {
-        let (sender, answer) = tokio::sync::oneshot::channel();
-        self.0.send((row, sender)).unwrap();
-        answer.await.unwrap();
-    }
 }
 
 fn add_many(runtime: &Runtime) {

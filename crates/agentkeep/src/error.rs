@@ -106,6 +106,7 @@ struct Inner {
     place: Option<String>,
     driver: Option<&'static str>,
     expectation: Option<usize>,
+    number: Option<u64>,
     retryable: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -122,6 +123,7 @@ impl Error {
             place: None,
             driver: None,
             expectation: None,
+            number: None,
             retryable,
             source: None,
         }))
@@ -159,6 +161,13 @@ impl Error {
     #[must_use]
     pub fn of_expectation(mut self, index: usize) -> Self {
         self.0.expectation = Some(index);
+        self
+    }
+
+    /// Says which number of an entry it is about.
+    #[must_use]
+    pub fn number(mut self, number: u64) -> Self {
+        self.0.number = Some(number);
         self
     }
 
@@ -209,6 +218,12 @@ impl Error {
     /// Which expectation of the batch failed, counted from 0.
     pub fn expectation(&self) -> Option<usize> {
         self.0.expectation
+    }
+
+    /// Of `Trimmed` the number of the first event that is still there, of `CursorAhead` the first
+    /// number that is not the same any more.
+    pub fn first(&self) -> Option<u64> {
+        self.0.number
     }
 
     /// True when the same call, made again, may succeed and cannot do harm.

@@ -39,12 +39,15 @@ pub mod urls;
 pub use error::{Error, Kind, Result};
 pub use json::{Json, MAX_DEPTH, ObjectEditor, Problem, ScanError};
 pub use model::{
-    Attachment, Container, Content, Image, Message, NamespaceInfo, Session, StoredMessage,
-    ToolCall, ToolResult,
+    Attachment, Container, Content, Event, Image, Message, NamespaceInfo, Session, StoredEvent,
+    StoredMessage, ToolCall, ToolResult,
 };
 pub use repo::{
-    Added, At, Attachments, Collected, Containers, Copied, Done, Images, List, Load, Loaded,
-    Messages, Met, Namespaces, Page, Parents, SaveOptions, Sessions, Tally, TurnMessages, Undone,
-    Unfinished, Unit, UnitContainers, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
+    Added, At, Attachments, Bounds, Clock, Collected, ConsumerInfo, Containers, Copied, Cursor,
+    DeadLetter, Done, Events, Group, GroupInfo, GroupOptions, Images, Leased, List, Load, Loaded,
+    Messages, Met, Namespaces, Page, Parents, Published, Recovered, Retained, Retention,
+    SaveOptions, Sessions, Start, Subscription, SystemClock, Tally, TopicInfo, Topics,
+    TurnMessages, Undone, Unfinished, Unit, UnitContainers, UnitEvents, UnitImages, UnitMessages,
+    UnitSessions, estimate_tokens,
 };
 pub use store::Store;

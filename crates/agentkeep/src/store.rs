@@ -6,8 +6,8 @@ use crate::driver::{CheckReport, Description, Driver};
 use crate::error::Result;
 use crate::json::Json;
 use crate::repo::{
-    Attachments, Collected, Containers, Images, Load, Messages, Namespaces, Sessions, Space,
-    TurnMessages, Undone, Unfinished, Unit, conversations,
+    Attachments, Clock, Collected, Containers, Events, Images, Load, Messages, Namespaces,
+    Sessions, Space, TurnMessages, Undone, Unfinished, Unit, conversations,
 };
 use crate::schema::{Namespace, Turn};
 
@@ -38,12 +38,20 @@ impl Store {
     /// compiled in, and what the driver says: `Unavailable`, `PermissionDenied`, `NewerFormat`,
     /// `DurabilityNotMet`, `Corrupt`, ...
     pub async fn open(url: &str) -> Result<Self> {
-        Ok(Self::over(crate::urls::open(url).await?))
+        let store = Self::over(crate::urls::open(url).await?);
+        crate::repo::keep_trimming(&store.space);
+        Ok(store)
     }
 
-    /// A store over any driver that was opened with [`AGENTKEEP`](crate::schema::AGENTKEEP).
+    /// A store over any driver that was opened with [`AGENTKEEP`](crate::schema::AGENTKEEP). Events
+    /// are trimmed only when [`Events::retain`] is called; [`open`](Self::open) sees to that.
     pub fn over(driver: Arc<dyn Driver>) -> Self {
         Self { space: Space::new(driver, Namespace::default()) }
+    }
+
+    /// As [`over`](Self::over), with a clock of one's own: for tests of what depends on time.
+    pub fn with_clock(driver: Arc<dyn Driver>, clock: Arc<dyn Clock>) -> Self {
+        Self { space: Space::with_clock(driver, Namespace::default(), clock) }
     }
 
     /// The same store, another namespace. It comes into being with its first write.
@@ -93,6 +101,11 @@ impl Store {
     /// Attachments.
     pub fn attachments(&self) -> Attachments<'_> {
         Attachments::new(&self.space)
+    }
+
+    /// Events.
+    pub fn events(&self) -> Events<'_> {
+        Events::new(&self.space)
     }
 
     /// A unit of work: several changes, one commit, one turn.

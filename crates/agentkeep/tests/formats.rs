@@ -34,7 +34,7 @@ async fn dumped(store: &Store) -> String {
     for name in store.namespaces().names().await.unwrap() {
         let namespace = Namespace::new(&name).unwrap();
         let held = dump(&**store.driver(), &AGENTKEEP, &namespace).await.unwrap();
-        text += &format!("== {name}\n{held}");
+        text += &["== ", &name, "\n", &held].concat();
     }
     text
 }

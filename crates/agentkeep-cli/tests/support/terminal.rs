@@ -64,6 +64,13 @@ impl Terminal {
         &self.seen
     }
 
+    /// Sends a signal, as `kill -s` names it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let process = self.child.process_id().unwrap().to_string();
+        let sent = std::process::Command::new("kill").args(["-s", signal, &process]).status();
+        assert!(sent.unwrap().success());
+    }
+
     pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();

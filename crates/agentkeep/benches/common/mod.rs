@@ -174,3 +174,57 @@ pub(crate) fn select(plain: &Connection, sql: &str, times: u64) {
         }
     }
 }
+
+/// A task for each share, all at once.
+pub(crate) fn at_once<T, F: Future<Output = ()> + Send + 'static>(
+    runtime: &Runtime,
+    shares: Vec<T>,
+    work: impl Fn(T) -> F,
+) {
+    runtime.block_on(async {
+        let tasks: Vec<_> = shares.into_iter().map(|share| tokio::spawn(work(share))).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+}
+
+pub(crate) type Row = (i64, String, String);
+
+/// A plain thread that inserts what tasks send it, up to 64 a transaction.
+#[derive(Clone)]
+pub(crate) struct Writer(
+    tokio::sync::mpsc::UnboundedSender<(Row, tokio::sync::oneshot::Sender<()>)>,
+);
+
+impl Writer {
+    pub(crate) fn start(plain: Connection) -> Self {
+        let (sender, mut queue) = tokio::sync::mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            while let Some(first) = queue.blocking_recv() {
+                let mut group: Vec<(Row, tokio::sync::oneshot::Sender<()>)> = vec![first];
+                while group.len() < 64
+                    && let Ok(next) = queue.try_recv()
+                {
+                    group.push(next);
+                }
+                plain.execute_batch("BEGIN IMMEDIATE").unwrap();
+                let mut insert = plain.prepare_cached(INSERT).unwrap();
+                for (row, _) in &group {
+                    insert.execute(rusqlite::params![row.0, row.1, row.2]).unwrap();
+                }
+                plain.execute_batch("COMMIT").unwrap();
+                for (_, answer) in group {
+                    let _ = answer.send(());
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    pub(crate) async fn insert(&self, row: Row) {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        self.0.send((row, sender)).unwrap();
+        answer.await.unwrap();
+    }
+}

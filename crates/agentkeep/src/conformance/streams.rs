@@ -14,6 +14,7 @@ cases! { "streams",
     Nothing all_of_a_commit_has_one_time_and_turn "all entries of a commit carry its time and turn, all records its turn";
     Nothing the_end_is_the_largest_number_given "LogEnds is about the last number given, whether its entry is there or not";
     Nothing trimming_counts_entries "so many entries were removed: entries, not numbers";
+    Nothing what_comes_after_trimming_stays "operations take effect in their order: trimming beyond the end leaves what the same commit adds afterwards";
     Nothing numbers_do_not_overflow "numbers are never given twice, also at the end of their range";
 }
 
@@ -182,6 +183,16 @@ async fn trimming_counts_entries(c: Context) -> Outcome {
     let committed = c.commit(vec![trim(11)?]).await?;
     same!(committed.outcomes, [crate::driver::Outcome::Trimmed { removed: 1 }], "behind the gap");
     same!(c.numbers("s").await?, [11], "what is left");
+    Ok(())
+}
+
+async fn what_comes_after_trimming_stays(c: Context) -> Outcome {
+    c.append("s", &[]).await?;
+    for (before, number) in [(2, 1), (u64::MAX, 2), (3, 3), (5, 4)] {
+        let new = Operation::Append(append(&ALPHA, "s", vec![entry(None, "1")?])?);
+        c.commit(vec![trim(before)?, new]).await?;
+        same!(c.numbers("s").await?, [number], "what is left after trimming before {before}");
+    }
     Ok(())
 }
 

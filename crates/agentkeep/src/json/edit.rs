@@ -1,7 +1,7 @@
 //! Reading and changing members of canonical text without touching the rest of it.
 
 use super::Json;
-use super::scan::push_escaped;
+use super::out::push_escaped;
 
 /// The members of an object, or nothing for other values: key text with quotes, value text.
 pub(super) struct Members<'a> {

@@ -1,8 +1,11 @@
 //! [`Json`]: a checked JSON text that comes back exactly as it went in.
 
 mod edit;
+mod out;
 mod scan;
+mod strings;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -54,7 +57,10 @@ impl Json {
     /// `Corrupt` when it is not: somebody or something changed it.
     pub fn from_stored(text: &str) -> Result<Self> {
         match scan::canonical(text, scan::Surrogates::Refuse) {
-            Ok((canonical, _)) if canonical == text => Ok(Self(text.into())),
+            // Borrowed from the text, and all of it.
+            Ok((Cow::Borrowed(canonical), _)) if canonical.len() == text.len() => {
+                Ok(Self(text.into()))
+            }
             Ok(_) => Err(Error::new(Kind::Corrupt, "a stored body is not in canonical form")),
             Err(error) => {
                 Err(Error::new(Kind::Corrupt, "a stored body is damaged").caused_by(error))

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use super::out::Out;
+
 /// Deepest nesting of arrays and objects that a body may have.
 pub const MAX_DEPTH: usize = 128;
 
@@ -64,9 +66,8 @@ pub(crate) fn canonical(
 ) -> Result<(Cow<'_, str>, usize), ScanError> {
     let mut scanner = Scanner {
         input: text.as_bytes(),
-        text,
         at: 0,
-        out: Out { input: text, same: 0, own: None },
+        out: Out::of(text),
         keys: Vec::new(),
         surrogates,
         replaced: 0,
@@ -80,7 +81,7 @@ pub(crate) fn canonical(
     Ok((scanner.out.finish(), scanner.replaced))
 }
 
-fn error(position: usize, problem: Problem) -> ScanError {
+pub(super) fn error(position: usize, problem: Problem) -> ScanError {
     ScanError { position, problem }
 }
 
@@ -89,104 +90,22 @@ struct Key {
     written: Range<usize>,
 }
 
-struct Scanner<'a> {
-    input: &'a [u8],
-    text: &'a str,
-    at: usize,
-    out: Out<'a>,
+pub(super) struct Scanner<'a> {
+    pub(super) input: &'a [u8],
+    pub(super) at: usize,
+    pub(super) out: Out<'a>,
     /// Keys of all open objects; each object looks only at its own tail.
     keys: Vec<Key>,
-    surrogates: Surrogates,
-    replaced: usize,
-}
-
-/// The canonical text so far: as long as it is the beginning of the input, only its length.
-struct Out<'a> {
-    input: &'a str,
-    same: usize,
-    own: Option<String>,
-}
-
-impl<'a> Out<'a> {
-    fn push_str(&mut self, text: &str) {
-        if self.own.is_none() && self.input.as_bytes()[self.same..].starts_with(text.as_bytes()) {
-            self.same += text.len();
-        } else {
-            self.own().push_str(text);
-        }
-    }
-
-    fn push(&mut self, c: char) {
-        self.push_str(c.encode_utf8(&mut [0; 4]));
-    }
-
-    fn push_escaped(&mut self, c: char) {
-        match short(c) {
-            Some(short) => self.push_str(short),
-            None if c <= '\u{1f}' => {
-                let mut escaped = String::new();
-                push_escaped(&mut escaped, c);
-                self.push_str(&escaped);
-            }
-            None => self.push(c),
-        }
-    }
-
-    /// The text in a buffer of its own, from the first difference on.
-    fn own(&mut self) -> &mut String {
-        let (input, same) = (self.input, self.same);
-        self.own.get_or_insert_with(|| {
-            let mut own = String::with_capacity(input.len());
-            own.push_str(&input[..same]);
-            own
-        })
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.own.as_ref().map_or(&self.input.as_bytes()[..self.same], |own| own.as_bytes())
-    }
-
-    fn len(&self) -> usize {
-        self.as_bytes().len()
-    }
-
-    fn finish(self) -> Cow<'a, str> {
-        match self.own {
-            Some(own) => Cow::Owned(own),
-            None => Cow::Borrowed(&self.input[..self.same]),
-        }
-    }
-}
-
-/// How many bytes from the start on are neither a quote, a backslash nor a control character:
-/// eight at a time.
-fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // The lowest byte that is marked is 0; those above it may be marked wrongly.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (place, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-        let found = control | quote | backslash;
-        if found != 0 {
-            return place * 8 + found.trailing_zeros() as usize / 8;
-        }
-    }
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-    let rest = rest.iter().position(special).unwrap_or(rest.len());
-    words.len() * 8 + rest
+    pub(super) surrogates: Surrogates,
+    pub(super) replaced: usize,
 }
 
 impl Scanner<'_> {
-    fn syntax(&self, what: &'static str) -> ScanError {
+    pub(super) fn syntax(&self, what: &'static str) -> ScanError {
         error(self.at, Problem::Syntax(what))
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.input.get(self.at).copied()
     }
 
@@ -214,8 +133,8 @@ impl Scanner<'_> {
         if !self.input[self.at..].starts_with(word.as_bytes()) {
             return Err(self.syntax("expected a value"));
         }
+        self.out.push_input(self.at, self.at + word.len());
         self.at += word.len();
-        self.out.push_str(word);
         Ok(())
     }
 
@@ -252,7 +171,7 @@ impl Scanner<'_> {
                 return Err(error(start, Problem::Syntax("malformed number")));
             }
         }
-        self.out.push_str(&self.text[start..self.at]);
+        self.out.push_input(start, self.at);
         Ok(())
     }
 
@@ -288,8 +207,8 @@ impl Scanner<'_> {
             if self.peek() != Some(b':') {
                 return Err(self.syntax("expected ':' after a key"));
             }
+            self.out.push_read(self.at, ':');
             self.at += 1;
-            self.out.push(':');
             self.space();
             self.value(depth + 1)?;
             if self.next_or_close(b'}', '}')? {
@@ -305,8 +224,8 @@ impl Scanner<'_> {
         if depth >= MAX_DEPTH {
             return Err(error(self.at, Problem::TooDeep));
         }
+        self.out.push_read(self.at, bracket);
         self.at += 1;
-        self.out.push(bracket);
         self.space();
         Ok(())
     }
@@ -314,8 +233,8 @@ impl Scanner<'_> {
     fn close(&mut self, byte: u8, bracket: char) -> bool {
         let closes = self.peek() == Some(byte);
         if closes {
+            self.out.push_read(self.at, bracket);
             self.at += 1;
-            self.out.push(bracket);
         }
         closes
     }
@@ -329,8 +248,8 @@ impl Scanner<'_> {
         if self.peek() != Some(b',') {
             return Err(self.syntax("expected ',' or the closing bracket"));
         }
+        self.out.push_read(self.at, ',');
         self.at += 1;
-        self.out.push(',');
         Ok(false)
     }
 
@@ -356,118 +275,6 @@ impl Scanner<'_> {
             }
         }
         duplicate.map_or(Ok(()), |at| Err(error(at, Problem::DuplicateKey)))
-    }
-
-    fn string(&mut self) -> Result<(), ScanError> {
-        let opening = self.at;
-        self.at += 1;
-        self.out.push('"');
-        let mut run = self.at;
-        loop {
-            self.at += plain(&self.input[self.at..]);
-            match self.peek() {
-                None => return Err(error(opening, Problem::Syntax("unterminated string"))),
-                Some(b'"') => {
-                    self.out.push_str(&self.text[run..self.at]);
-                    self.out.push('"');
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => {
-                    self.out.push_str(&self.text[run..self.at]);
-                    self.escape()?;
-                    run = self.at;
-                }
-                Some(_) => return Err(self.syntax("raw control character in a string")),
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), ScanError> {
-        let start = self.at;
-        let decoded = match self.input.get(start + 1) {
-            Some(b'"') => '"',
-            Some(b'\\') => '\\',
-            Some(b'/') => '/',
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode_escape(start),
-            _ => return Err(error(start, Problem::Syntax("unknown escape"))),
-        };
-        self.at = start + 2;
-        self.out.push_escaped(decoded);
-        Ok(())
-    }
-
-    fn unicode_escape(&mut self, start: usize) -> Result<(), ScanError> {
-        let first = self.hex4(start)?;
-        self.at = start + 6;
-        let decoded = match first {
-            0xd800..=0xdbff if self.input[self.at..].starts_with(b"\\u") => {
-                let second = self.hex4(self.at)?;
-                if (0xdc00..=0xdfff).contains(&second) {
-                    self.at += 6;
-                    char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
-                } else {
-                    None
-                }
-            }
-            _ => char::from_u32(first),
-        };
-        match (decoded, self.surrogates) {
-            (Some(c), _) => self.out.push_escaped(c),
-            (None, Surrogates::Replace) => {
-                self.out.push('\u{fffd}');
-                self.replaced += 1;
-            }
-            (None, Surrogates::Refuse) => {
-                return Err(error(start, Problem::LoneSurrogate));
-            }
-        }
-        Ok(())
-    }
-
-    fn hex4(&self, backslash: usize) -> Result<u32, ScanError> {
-        let malformed = || error(backslash, Problem::Syntax("malformed \\u escape"));
-        let digits = self.input.get(backslash + 2..backslash + 6).ok_or_else(malformed)?;
-        digits.iter().try_fold(0, |value, &byte| {
-            let digit = char::from(byte).to_digit(16).ok_or_else(malformed)?;
-            Ok(value * 16 + digit)
-        })
-    }
-}
-
-/// The two characters that stand for one that must be escaped.
-fn short(c: char) -> Option<&'static str> {
-    Some(match c {
-        '"' => "\\\"",
-        '\\' => "\\\\",
-        '\u{8}' => "\\b",
-        '\u{c}' => "\\f",
-        '\n' => "\\n",
-        '\r' => "\\r",
-        '\t' => "\\t",
-        _ => return None,
-    })
-}
-
-/// Appends one character of a string, escaped only where JSON demands it.
-pub(super) fn push_escaped(out: &mut String, c: char) {
-    if let Some(short) = short(c) {
-        out.push_str(short);
-        return;
-    }
-    match c {
-        '\0'..='\u{1f}' => {
-            const HEX: &[u8; 16] = b"0123456789abcdef";
-            out.push_str("\\u00");
-            out.push(char::from(HEX[(c as usize) >> 4]));
-            out.push(char::from(HEX[(c as usize) & 15]));
-        }
-        c => out.push(c),
     }
 }
 
@@ -512,25 +319,6 @@ mod tests {
         assert!(borrowed(r#"{"a":[1,"x\n\u0001é"],"b":{}}"#));
         for text in [r#"{"a": 1}"#, " 1", "1 ", r#"["\u0041"]"#, r#"["\/"]"#, r#"["\u000A"]"#] {
             assert!(!borrowed(text) || ok(text) != text, "{text}");
-        }
-    }
-
-    #[test]
-    fn plain_bytes_are_counted_like_one_by_one() {
-        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        for length in 0..40 {
-            for place in 0..length {
-                for byte in 0..=255 {
-                    let mut bytes = vec![0xc3_u8; length];
-                    bytes[place] = byte;
-                    // What stands behind the first one must not matter, nor what is near it.
-                    if place + 1 < length {
-                        bytes[place + 1] = byte ^ 1;
-                    }
-                    let slow = bytes.iter().position(special).unwrap_or(length);
-                    assert_eq!(plain(&bytes), slow, "{bytes:?}");
-                }
-            }
         }
     }
 

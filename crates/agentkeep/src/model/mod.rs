@@ -3,6 +3,7 @@
 mod attachment;
 mod container;
 pub(crate) mod document;
+mod event;
 mod image;
 mod message;
 mod namespace;
@@ -11,6 +12,7 @@ mod tools;
 
 pub use attachment::Attachment;
 pub use container::Container;
+pub use event::{Event, StoredEvent};
 pub use image::Image;
 pub use message::{Content, Message, StoredMessage};
 pub use namespace::NamespaceInfo;

@@ -1,16 +1,24 @@
 //! What users think in, written once over any [`Driver`](crate::driver::Driver).
 
+mod clock;
 pub(crate) mod conversations;
+mod events;
 pub(crate) mod namespaces;
 mod pages;
 pub(crate) mod plan;
 mod space;
 mod unit;
 
+pub use clock::{Clock, SystemClock};
 pub use conversations::{
     Added, At, Attachments, Collected, Containers, Images, Load, Loaded, Messages, Met, Parents,
     SaveOptions, Sessions, Tally, TurnMessages, Undone, Unfinished, UnitContainers, UnitImages,
     UnitMessages, UnitSessions, estimate_tokens,
+};
+pub(crate) use events::keep_trimming;
+pub use events::{
+    Bounds, ConsumerInfo, Cursor, DeadLetter, Events, Group, GroupInfo, GroupOptions, Leased,
+    Published, Recovered, Retained, Retention, Start, Subscription, TopicInfo, Topics, UnitEvents,
 };
 pub use namespaces::{Copied, Namespaces};
 pub use pages::{List, Page};

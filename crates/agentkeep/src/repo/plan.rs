@@ -11,13 +11,14 @@ use super::conversations::collect;
 use super::conversations::imports;
 use super::conversations::lineage::Lineage;
 use super::conversations::pending::Pending;
+use super::events::{PublishReceipt, Topic};
 use super::space::Space;
 use crate::driver::{
     Append, Batch, Committed, Expect, Known, NewEntry, Operation, Outcome, Put, Record, Save,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::json::Json;
-use crate::schema::{Key, LINEAGES, MESSAGES, Stream};
+use crate::schema::{EVENTS, Key, LINEAGES, MESSAGES, Stream};
 
 /// One thing that a caller wants done. Planned anew for each attempt.
 #[async_trait]
@@ -46,6 +47,16 @@ pub(crate) struct Planned {
     pub(crate) lineage: Arc<Lineage>,
     /// The version read; 0 when this plan creates it.
     version: u64,
+    changed: bool,
+    /// Where its append stands among the operations.
+    append: Option<usize>,
+}
+
+/// A topic within a plan.
+#[derive(Debug)]
+struct PlannedTopic {
+    topic: Arc<Topic>,
+    /// True when this plan makes or changes its record.
     changed: bool,
     /// Where its append stands among the operations.
     append: Option<usize>,
@@ -82,9 +93,11 @@ pub(crate) struct Plan<'a> {
     batch: Batch,
     guards: Vec<Guard>,
     lineages: BTreeMap<String, Planned>,
+    topics: BTreeMap<String, PlannedTopic>,
     created: BTreeSet<Key>,
     pending: Option<Arc<Pending>>,
     pub(crate) receipts: Vec<AddReceipt>,
+    pub(crate) published: Vec<PublishReceipt>,
     remember: Vec<(usize, Held)>,
 }
 
@@ -97,9 +110,11 @@ impl<'a> Plan<'a> {
             batch: Batch::new(space.namespace().clone()),
             guards: Vec::new(),
             lineages: BTreeMap::new(),
+            topics: BTreeMap::new(),
             created: BTreeSet::new(),
             pending: None,
             receipts: Vec::new(),
+            published: Vec::new(),
             remember: Vec::new(),
         }
     }
@@ -242,6 +257,64 @@ impl<'a> Plan<'a> {
         self.push(Operation::Append(append));
     }
 
+    /// A topic, made by this plan if it is not there. With `keyed`, it is noted that it has events
+    /// with idempotency keys.
+    pub(crate) async fn topic(&mut self, name: &str, keyed: bool) -> Result<Arc<Topic>> {
+        if !self.topics.contains_key(name) {
+            let key = Topic::key(name)?;
+            let (topic, version) = match Topic::cached(self.space, name).await? {
+                Some(found) => found,
+                None => (Arc::new(Topic::new(name)), 0),
+            };
+            self.expect(Expect::Version(key, version), Guard::Retry);
+            let changed = version == 0;
+            let planned = PlannedTopic { topic, changed, append: None };
+            self.topics.insert(name.to_owned(), planned);
+        }
+        let planned =
+            self.topics.get_mut(name).ok_or_else(|| Error::new(Kind::NotFound, "topic"))?;
+        if keyed && !planned.topic.is_keyed() {
+            planned.topic = Arc::new(planned.topic.with_keys());
+            planned.changed = true;
+        }
+        Ok(Arc::clone(&planned.topic))
+    }
+
+    /// Gives a topic of this plan another record.
+    pub(crate) fn set_topic(&mut self, topic: Topic) {
+        if let Some(planned) = self.topics.get_mut(topic.name()) {
+            planned.topic = Arc::new(topic);
+            planned.changed = true;
+        }
+    }
+
+    /// Adds entries to a topic of this plan: answers the operation and where they begin in it.
+    pub(crate) fn publish(
+        &mut self,
+        topic: &Topic,
+        entries: Vec<NewEntry>,
+        known: Known,
+    ) -> Result<(usize, usize)> {
+        let planned = self.topics.get(topic.name());
+        if let Some(place) = planned.and_then(|planned| planned.append)
+            && let Some(Operation::Append(append)) = self.batch.operations.get_mut(place)
+        {
+            let start = append.entries.len();
+            append.entries.extend(entries);
+            if known == Known::Answer {
+                append.known = known;
+            }
+            return Ok((place, start));
+        }
+        let stream = topic.stream()?;
+        let append = Append { log: &EVENTS, stream, entries, known, start: None };
+        let place = self.push(Operation::Append(append));
+        if let Some(planned) = self.topics.get_mut(topic.name()) {
+            planned.append = Some(place);
+        }
+        Ok((place, 0))
+    }
+
     /// The batch, what its preconditions mean, and what to remember once it is committed.
     pub(crate) fn finish(mut self) -> Result<Finished> {
         for (session, planned) in std::mem::take(&mut self.lineages) {
@@ -253,8 +326,15 @@ impl<'a> Plan<'a> {
                 self.remember.push((place, Held::Lineage(planned.lineage)));
             }
         }
-        let Self { batch, guards, receipts, remember, .. } = self;
-        Ok(Finished { batch, guards, receipts, remember })
+        for (name, planned) in std::mem::take(&mut self.topics) {
+            if planned.changed {
+                let put = Put::new(Topic::key(&name)?, planned.topic.to_json()?, Save::Any)?;
+                let place = self.push(Operation::Put(put));
+                self.remember.push((place, Held::Topic(planned.topic)));
+            }
+        }
+        let Self { batch, guards, receipts, published, remember, .. } = self;
+        Ok(Finished { batch, guards, receipts, published, remember })
     }
 }
 
@@ -265,6 +345,7 @@ pub(crate) struct Finished {
     /// What each precondition of the batch means, in order.
     pub(crate) guards: Vec<Guard>,
     pub(crate) receipts: Vec<AddReceipt>,
+    pub(crate) published: Vec<PublishReceipt>,
     /// Puts whose records nearly every later write will depend on.
     pub(crate) remember: Vec<(usize, Held)>,
 }
@@ -274,6 +355,7 @@ pub(crate) struct Finished {
 pub(crate) enum Held {
     Lineage(Arc<Lineage>),
     Pending(Pending),
+    Topic(Arc<Topic>),
 }
 
 /// Takes what a commit wrote into the memory of the space: `written` are the records' keys, by
@@ -286,6 +368,9 @@ pub(crate) fn remember(space: &Space, written: Vec<(usize, Key, Held)>, committe
             }
             (Some(&Outcome::Put { version }), Held::Pending(pending)) => {
                 space.remember(key, Arc::new(pending.at_version(version)), version);
+            }
+            (Some(&Outcome::Put { version }), Held::Topic(topic)) => {
+                space.remember(key, topic, version);
             }
             _ => space.forget(&key),
         }

@@ -4,8 +4,11 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use tokio::sync::watch;
+
+use super::clock::{Ages, Clock, SystemClock};
 use crate::driver::{Batch, Committed, Driver, Entries, Find, Found, Read, Record};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, Namespace};
@@ -26,13 +29,37 @@ struct Shared {
     /// need not read them first. Only a guess, for other processes write too: each commit checks
     /// the version.
     remembered: Mutex<Remembered>,
+    /// How old events are, for retention.
+    ages: Ages,
+    /// Closed when the last handle goes: what runs in the background then ends.
+    alive: watch::Sender<()>,
 }
 
 type Remembered = HashMap<(Namespace, Key), (Arc<dyn Any + Send + Sync>, u64)>;
 
 impl Space {
     pub(crate) fn new(driver: Arc<dyn Driver>, namespace: Namespace) -> Self {
-        Self { shared: Arc::new(Shared { driver, remembered: Mutex::default() }), namespace }
+        Self::with_clock(driver, namespace, Arc::new(SystemClock::default()))
+    }
+
+    pub(crate) fn with_clock(
+        driver: Arc<dyn Driver>,
+        namespace: Namespace,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (ages, alive) = (Ages::new(clock), watch::Sender::new(()));
+        let shared = Shared { driver, remembered: Mutex::default(), ages, alive };
+        Self { shared: Arc::new(shared), namespace }
+    }
+
+    pub(crate) fn ages(&self) -> &Ages {
+        &self.shared.ages
+    }
+
+    /// For a task in the background: does not keep the store open.
+    pub(crate) fn weak(&self) -> WeakSpace {
+        let shared = Arc::downgrade(&self.shared);
+        WeakSpace { shared, alive: self.shared.alive.subscribe() }
     }
 
     pub(crate) fn sibling(&self, namespace: Namespace) -> Self {
@@ -125,6 +152,24 @@ impl Space {
     /// Something remembered of this namespace was stale.
     pub(crate) fn forget_all(&self) {
         self.with_memory(|memory| memory.retain(|(namespace, _), _| *namespace != self.namespace));
+    }
+}
+
+/// Does not keep the store open.
+pub(crate) struct WeakSpace {
+    shared: Weak<Shared>,
+    alive: watch::Receiver<()>,
+}
+
+impl WeakSpace {
+    /// The store, in its default namespace, if anybody still has it.
+    pub(crate) fn get(&self) -> Option<Space> {
+        Some(Space { shared: self.shared.upgrade()?, namespace: Namespace::default() })
+    }
+
+    /// Waits until nobody has the store any more.
+    pub(crate) async fn ended(&mut self) {
+        while self.alive.changed().await.is_ok() {}
     }
 }
 

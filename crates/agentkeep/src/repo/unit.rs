@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::conversations::imports::Run;
 use super::conversations::{Added, UnitContainers, UnitImages, UnitMessages, UnitSessions};
+use super::events::{PublishReceipt, Published, UnitEvents};
 use super::plan::{self, AddReceipt, Finished, Guard, Intent, Placed, Plan};
 use super::space::Space;
 use crate::driver::{Batch, Committed, Expect, Outcome};
@@ -49,6 +50,8 @@ pub struct Done {
     pub replayed: bool,
     /// Where the added messages are, for each `add` and `add_many` in order.
     pub added: Vec<Vec<Added>>,
+    /// The cursors of the published events, for each `publish` and `publish_many` in order.
+    pub published: Vec<Vec<Published>>,
     /// True when something that was to be deleted was there.
     pub deleted: bool,
 }
@@ -93,6 +96,11 @@ impl Unit {
         UnitMessages::new(self, session_id)
     }
 
+    /// Events to publish.
+    pub fn events(&mut self) -> UnitEvents<'_> {
+        UnitEvents::new(self)
+    }
+
     pub(crate) fn push(&mut self, intent: impl Intent + 'static) {
         self.intents.push(Box::new(intent));
     }
@@ -127,18 +135,18 @@ impl Unit {
             }
             let mut finished = plan.finish()?;
             let written = finished.take_remember();
-            let Finished { mut batch, guards, receipts, .. } = finished;
+            let Finished { mut batch, guards, receipts, published, .. } = finished;
             batch.turn.clone_from(&self.turn);
             batch.operation.clone_from(&self.operation);
             batch.fingerprint = fingerprint;
-            let appends = !receipts.is_empty();
+            let appends = !receipts.is_empty() || !published.is_empty();
             match self.space.commit(batch).await {
                 Ok(committed) if committed.replayed && self.operation.is_some() => {
                     return Ok(replayed(&committed));
                 }
                 Ok(committed) => {
                     plan::remember(&self.space, written, &committed);
-                    return Ok(done(&committed, &receipts));
+                    return Ok(done(&committed, &receipts, &published));
                 }
                 // Some, not all, of an append's ids may be known: look which.
                 Err(error)
@@ -152,7 +160,7 @@ impl Unit {
                 Err(error) => retry_or_answer(error, guards)?,
             }
             self.space.forget_all();
-            pause(attempt).await;
+            self.pause(attempt).await;
         }
         Err(Error::new(Kind::Conflict, "others kept changing what this change depends on")
             .advice(format!("nothing was changed in {ATTEMPTS} attempts; try again")))
@@ -174,6 +182,13 @@ impl Unit {
             hasher.update(text.as_bytes());
         }
         *hasher.finalize().as_bytes()
+    }
+
+    /// A short wait, different for each caller, so that two who collided do not collide again.
+    async fn pause(&self, attempt: u32) {
+        let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        let pause = Duration::from_micros(random * u64::from(attempt * attempt) * 8);
+        self.space.ages().sleep(pause).await;
     }
 
     /// A repeated operation may not be plannable any more (what it deletes is gone). A batch that
@@ -206,10 +221,18 @@ fn retry_or_answer(error: Error, mut guards: Vec<Guard>) -> Result<()> {
 }
 
 fn replayed(committed: &Committed) -> Done {
-    Done { time: committed.time, replayed: true, added: Vec::new(), deleted: deleted(committed) }
+    Done {
+        time: committed.time,
+        replayed: true,
+        added: Vec::new(),
+        published: Vec::new(),
+        deleted: deleted(committed),
+    }
 }
 
-fn done(committed: &Committed, receipts: &[AddReceipt]) -> Done {
+fn done(committed: &Committed, receipts: &[AddReceipt], published: &[PublishReceipt]) -> Done {
+    let cursors =
+        published.iter().map(|one| one.published(&committed.outcomes, committed.replayed));
     let added = receipts.iter().map(|receipt| {
         let numbers = match committed.outcomes.get(receipt.operation) {
             Some(Outcome::Appended { numbers }) => numbers.as_slice(),
@@ -228,16 +251,11 @@ fn done(committed: &Committed, receipts: &[AddReceipt]) -> Done {
         time: committed.time,
         replayed: committed.replayed,
         added: added.collect(),
+        published: cursors.collect(),
         deleted: deleted(committed),
     }
 }
 
 fn deleted(committed: &Committed) -> bool {
     committed.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Deleted { existed: true }))
-}
-
-/// A short wait, different for each caller, so that two who collided do not collide again.
-async fn pause(attempt: u32) {
-    let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
-    tokio::time::sleep(Duration::from_micros(random * u64::from(attempt * attempt) * 8)).await;
 }

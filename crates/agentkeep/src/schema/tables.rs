@@ -22,7 +22,7 @@ pub static AGENTKEEP: Schema = Schema {
         &DELIVERIES,
         &DEAD_LETTERS,
         &EVENT_KEYS,
-        &DUTIES,
+        &UPKEEP,
     ],
     logs: &[&MESSAGES, &EVENTS],
     views: &[LineageView {
@@ -166,8 +166,8 @@ pub static CONSUMERS: Table = Table {
     name: "consumers",
     since: 2,
     key: &["topic", "consumer"],
-    fields: &[field("of_topic", &["topic"])],
-    indexes: &[BY_TOPIC],
+    fields: &[field("of_topic", &["topic"]), field("name", &["consumer"])],
+    indexes: &[BY_TOPIC, Index { name: "by_name", fields: &[("name", Ascending)] }],
 };
 
 /// For each topic a record that changes whenever its front may move or is claimed: trimming and
@@ -223,9 +223,10 @@ pub static EVENT_KEYS: Table = Table {
     indexes: &[Index { name: "by_time", fields: &[("of_topic", Ascending), ("time", Ascending)] }],
 };
 
-/// Work that one process at a time does: `{owner, until, ranAt}`.
-pub static DUTIES: Table =
-    Table { name: "duties", since: 2, key: &["duty"], fields: &[], indexes: &[] };
+/// What upkeep has to know: `retention`, which one process at a time runs (`{owner, until,
+/// ranAt}`), and `retention-default`.
+pub static UPKEEP: Table =
+    Table { name: "upkeep", since: 2, key: &["name"], fields: &[], indexes: &[] };
 
 /// The events of all topics.
 pub static EVENTS: Log = Log { name: "events", since: 2 };

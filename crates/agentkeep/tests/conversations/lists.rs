@@ -6,6 +6,7 @@ use agentkeep::{Container, Image, Kind, List, Page, SaveOptions, Session, Store}
 use crate::support::{json, on_every_driver, with_session};
 
 on_every_driver!(
+    counts_of_many_sessions_are_those_of_each,
     what_goes_in_comes_out,
     lists_are_ordered_and_paged,
     indexes_follow_renames_and_moves,
@@ -203,4 +204,39 @@ async fn images_are_kept_apart_by_namespace(store: Store) {
     assert!(ab.sessions().exists("s").await.unwrap());
     assert_eq!(store.namespaces().names().await.unwrap(), ["a", "ab"]);
     assert_eq!(store.namespace("a\n").unwrap_err().kind(), Kind::InvalidId);
+}
+
+async fn counts_of_many_sessions_are_those_of_each(store: Store) {
+    crate::support::with_session(&store).await;
+    store.messages("s").add_many(crate::support::messages(0..10)).await.unwrap();
+    let mut ids = vec!["s".to_owned(), "nobody".to_owned(), "s".to_owned()];
+    for n in 0..1_200 {
+        let id = format!("f{n:04}");
+        if n % 3 == 0 {
+            store.sessions().save(agentkeep::Session::new(&id, "i", "c").unwrap()).await.unwrap();
+        } else {
+            store
+                .sessions()
+                .fork("s", agentkeep::At::Message(format!("m{}", n % 10)), &id)
+                .await
+                .unwrap();
+        }
+        if n % 50 == 1 {
+            store.messages(&id).add(crate::support::message("own")).await.unwrap();
+            if n % 3 > 0 {
+                store.messages(&id).delete("m0").await.unwrap();
+            }
+        }
+        ids.push(id);
+    }
+    store.sessions().delete("f0007").await.unwrap();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let counts = store.sessions().message_counts(&ids).await.unwrap();
+    assert_eq!(counts.len(), ids.len());
+    for (id, count) in ids.iter().zip(counts) {
+        assert_eq!(count, store.messages(id).count().await.ok(), "{id}");
+    }
+    assert_eq!(store.sessions().message_counts(&[]).await.unwrap(), []);
+    let error = store.sessions().message_counts(&[""]).await.unwrap_err();
+    assert_eq!(error.kind(), agentkeep::Kind::InvalidId);
 }

@@ -1,7 +1,10 @@
 //! Loads: whole data sets, all or none, repeatable, and taken back.
 
 use agentkeep::schema::Turn;
-use agentkeep::{Container, Image, Kind, Load, Loaded, Message, Met, Session, Store, Tally};
+use agentkeep::{
+    Container, Copied, Error, Image, Kind, Load, Loaded, Message, Met, NamespaceInfo, Session,
+    Store, Tally,
+};
 
 use crate::support::{all, json, message, messages, named, on_every_driver, with_session};
 
@@ -15,6 +18,9 @@ on_every_driver!(
     undoing_leaves_what_was_there_and_what_has_changed_since,
     messages_without_ids_are_compared_by_their_text,
     the_newer_of_two_runs_has_the_right_to_write,
+    a_namespace_with_an_unfinished_import_is_neither_copied_nor_renamed,
+    nothing_is_loaded_into_what_is_being_copied_or_renamed,
+    an_import_that_was_taken_away_meanwhile_writes_nothing_more,
 );
 
 fn turn(id: &str) -> Turn {
@@ -71,6 +77,19 @@ impl Data {
             self.give(&mut load, u64::MAX).await;
         }
         load.finish().await.unwrap()
+    }
+
+    /// As `load`, for one that must be refused while it writes, or before.
+    async fn refused(&self, store: &Store) -> Error {
+        let run = async {
+            let mut load = store.load(&turn("import-1")).await?;
+            self.give(&mut load, u64::MAX).await;
+            if load.begin(false).await? {
+                self.give(&mut load, 4).await;
+            }
+            load.finish().await
+        };
+        run.await.unwrap_err()
     }
 
     /// As `load`, but is given up after so many calls of the writing pass.
@@ -279,7 +298,7 @@ async fn messages_without_ids_are_compared_by_their_text(store: Store) {
     let mut load = store.load(&turn("import-2")).await.unwrap();
     load.session(Data::session(0)).await.unwrap();
     let met = load.messages([1, 1, 1, 3].map(nameless).to_vec()).await.unwrap();
-    assert_eq!(met, [Met::Same, Met::Same, Met::New, Met::New]);
+    assert_eq!(met, [Met::Same, Met::New, Met::Same, Met::New]);
     assert_eq!(store.messages("x0").count().await.unwrap(), 3);
 }
 
@@ -301,4 +320,85 @@ async fn the_newer_of_two_runs_has_the_right_to_write(store: Store) {
     LARGE.give(&mut newer, u64::MAX).await;
     newer.finish().await.unwrap();
     LARGE.is_there(&store).await;
+}
+
+async fn a_namespace_with_an_unfinished_import_is_neither_copied_nor_renamed(store: Store) {
+    let full = store.namespace("full").unwrap();
+    with_session(&full).await;
+    for (name, store) in [("empty", store.namespace("empty").unwrap()), ("full", full)] {
+        let import = turn("import-1");
+        LARGE.interrupted(&store, &import, 20).await;
+        let namespaces = store.namespaces();
+        let copied = namespaces.fork(name, "copy").await.unwrap_err();
+        let renamed = namespaces.rename(name, "other").await.unwrap_err();
+        for error in [copied, renamed] {
+            assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, false), "{name}");
+            assert!(error.to_string().contains("import-1"), "{name}: {error}");
+        }
+        // Nothing was made, not even hidden.
+        for made in ["copy", "other"] {
+            namespaces.create(NamespaceInfo::new(made).unwrap()).await.unwrap();
+            assert!(namespaces.delete(made).await.unwrap());
+        }
+        LARGE.load(&store, &import).await;
+        namespaces.fork(name, "copy").await.unwrap();
+        LARGE.is_there(&store.namespace("copy").unwrap()).await;
+        assert!(namespaces.delete("copy").await.unwrap());
+    }
+}
+
+async fn nothing_is_loaded_into_what_is_being_copied_or_renamed(store: Store) {
+    let [from, to] = ["from", "to"].map(|name| store.namespace(name).unwrap());
+    with_session(&from).await;
+    from.messages("s").add(message("m")).await.unwrap();
+    for renames in [false, true] {
+        let namespaces = store.namespaces();
+        let copying = store.clone();
+        // Given up when it first tells how far it is.
+        let run = tokio::spawn(async move {
+            let stop = |_: &Copied| std::panic::resume_unwind(Box::new("interrupted"));
+            if renames {
+                copying.namespaces().rename_with("from", "to", stop).await
+            } else {
+                copying.namespaces().fork_with("from", "to", stop).await
+            }
+        });
+        assert!(run.await.unwrap_err().is_panic());
+        for held in [Some(&to), renames.then_some(&from)].into_iter().flatten() {
+            for data in [&SMALL, &LARGE] {
+                let error = data.refused(held).await;
+                assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, false));
+                let words = ["being copied", "being renamed"];
+                assert!(words.iter().any(|words| error.to_string().contains(words)), "{error}");
+            }
+        }
+        assert!(namespaces.delete("to").await.unwrap());
+        assert_eq!(all(&from, "s").await, ["m"]);
+    }
+}
+
+/// Deleted with its namespace, or undone, by somebody else while it ran.
+async fn an_import_that_was_taken_away_meanwhile_writes_nothing_more(store: Store) {
+    let import = turn("import-1");
+    for deletes in [true, false] {
+        let name = if deletes { "deleted" } else { "undone" };
+        let inside = store.namespace(name).unwrap();
+        let mut load = inside.load(&import).await.unwrap();
+        LARGE.give(&mut load, u64::MAX).await;
+        assert!(load.begin(false).await.unwrap());
+        LARGE.give(&mut load, 12).await;
+        if deletes {
+            assert!(store.namespaces().delete(name).await.unwrap());
+        } else {
+            inside.undo_load(&import).await.unwrap();
+        }
+        let error = load.finish().await.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (Kind::Conflict, false), "{error}");
+        is_empty(&inside).await;
+        let report = inside.check().await.unwrap();
+        assert_eq!((report.entries, report.due.len()), (0, 0), "{name}");
+        LARGE.load(&inside, &import).await;
+        LARGE.is_there(&inside).await;
+        assert!(store.namespaces().delete(name).await.unwrap());
+    }
 }

@@ -6,15 +6,15 @@
     reason = "a test states what must hold by unwrapping it"
 )]
 
+#[path = "../drivers/mod.rs"]
+mod drivers;
+
 mod deleting;
 mod forks;
 mod lists;
 mod loads;
 mod messages;
 mod namespaces;
-#[cfg(feature = "postgres")]
-#[path = "../fixtures/postgres.rs"]
-mod postgres;
 mod refusals;
 mod support;
 mod units;

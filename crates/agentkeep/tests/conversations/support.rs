@@ -2,68 +2,7 @@
 
 use agentkeep::{Container, Image, Json, Message, Session, Store, StoredMessage};
 
-/// Runs each function as a test on each driver.
-macro_rules! on_every_driver {
-    ($($name:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() {
-                super::$name($crate::support::memory().await).await;
-            })*
-        }
-        mod file {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() {
-                $crate::support::kept("file", super::$name).await;
-            })*
-        }
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() {
-                $crate::support::kept("sqlite", super::$name).await;
-            })*
-        }
-        #[cfg(feature = "postgres")]
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() {
-                $crate::support::on_postgres(stringify!($name), super::$name).await;
-            })*
-        }
-    };
-}
-
-pub(crate) use on_every_driver;
-
-pub(crate) async fn memory() -> Store {
-    Store::open("memory:").await.unwrap()
-}
-
-/// Runs a test on a store in a schema of its own, and looks at the store afterwards.
-#[cfg(feature = "postgres")]
-pub(crate) async fn on_postgres<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Store) -> F) {
-    if !crate::postgres::is_there(name) {
-        return;
-    }
-    let place = crate::postgres::Place::new();
-    looked_after(&place.url(), test).await;
-}
-
-/// Runs a test on a store that is kept on the disk, and looks at the store afterwards.
-pub(crate) async fn kept<F: Future<Output = ()>>(scheme: &str, test: impl FnOnce(Store) -> F) {
-    let folder = tempfile::tempdir().unwrap();
-    // The tests of this file are about meaning; what survives a power cut is tested elsewhere.
-    let url = format!("{scheme}:{}/keep?durability=process", folder.path().display());
-    looked_after(&url, test).await;
-}
-
-async fn looked_after<F: Future<Output = ()>>(url: &str, test: impl FnOnce(Store) -> F) {
-    let store = Store::open(url).await.unwrap();
-    test(store.clone()).await;
-    let report = store.check().await.unwrap();
-    assert!(report.is_sound(), "{report:?}");
-    store.close().await.unwrap();
-}
+pub(crate) use crate::drivers::on_every_driver;
 
 /// Container `c`, image `i`, session `s`.
 pub(crate) async fn with_session(store: &Store) {

@@ -12,8 +12,8 @@ use crate::verify::{Depth, verify};
 use crate::workload::Workload;
 use crate::{Outcome, block_on};
 
-const WORKLOADS: [&str; 8] =
-    ["open", "add", "fork", "cascade", "unit", "metadata", "import", "mixed"];
+const WORKLOADS: [&str; 9] =
+    ["open", "upgrade", "add", "fork", "cascade", "unit", "metadata", "import", "mixed"];
 const WAYS: [(&str, bool); 6] = [
     ("eio", false),
     ("eio", true),
@@ -30,7 +30,7 @@ pub(crate) fn tier(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
     let tally = Tally::new(&format!("I/O errors {name}"), false);
     for seed in run.seeds(1) {
         for workload in WORKLOADS {
-            if run.wants(&format!("errors:{name}:{workload}:{seed}")) {
+            if setting.has(workload) && run.wants(&format!("errors:{name}:{workload}:{seed}")) {
                 one(run, &Scene::new(shim, setting, Workload::named(workload, seed)), &tally);
             }
         }
@@ -124,7 +124,8 @@ fn failed_sync(run: &Run, scene: &Scene<'_>, at: u64, case: &str, tally: &Tally)
             let failed = trace.ops.iter().position(|op| matches!(op, Op::SyncFailed(_)));
             // What comes long after has been written anew.
             let from = failed.unwrap_or(trace.ops.len());
-            cut(run, scene, case, &trace, from..from + 12, tally);
+            let wanted = |moment: usize| (from..from + 12).contains(&moment);
+            cut(run, scene, case, &trace, wanted, tally);
         }
         Err(what) => tally.violated(case, &what),
     }

@@ -26,8 +26,8 @@ pub(crate) struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     pub(crate) fn new(shim: &'a Shim, setting: Setting, workload: Workload) -> Self {
-        let oracle = block_on(Oracle::of(&workload));
         let base = Base::of(&setting, &workload);
+        let oracle = Oracle { held: base.held.clone(), ..block_on(Oracle::of(&workload)) };
         Self { shim, setting, workload, oracle, base }
     }
 
@@ -61,7 +61,8 @@ pub(crate) fn tier(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
     let again = AtomicU64::new(0);
     for seed in run.seeds(1) {
         for name in workload::ALL {
-            if run.wants(&format!("kill:{}:{name}:{seed}", setting.subject.name())) {
+            let possible = setting.has(name);
+            if possible && run.wants(&format!("kill:{}:{name}:{seed}", setting.subject.name())) {
                 let scene = Scene::new(shim, setting, Workload::named(name, seed));
                 one(run, &scene, &tally, &again);
             }
@@ -77,8 +78,8 @@ pub(crate) fn one(run: &Run, scene: &Scene<'_>, tally: &Tally, again: &AtomicU64
         Ok(ended) => ended.operations,
         Err(what) => return tally.violated(&case, &what),
     };
-    // One way at each operation, another with the next seed; to repeat a case, all of them.
-    let ways = if run.only.is_some() { 3 } else { 1 };
+    // The other ways with the next seed; to repeat a case, all of them.
+    let ways = if run.only.is_some() { 3 } else { 4 - scene.setting.subject.every() };
     let way =
         |at: u64, way: u64| ACTS[usize::try_from((at + scene.workload.seed + way) % 3).unwrap()];
     let points: Vec<(u64, &str)> =
@@ -124,6 +125,13 @@ fn point(
         }
         tally.fired.fetch_add(u64::from(second.killed), Ordering::Relaxed);
         again.fetch_add(u64::from(second.killed), Ordering::Relaxed);
+    }
+    if setting.reads() {
+        let second = shim.run(setting, "recover", &store, workload, Fault::default(), &mut ledger);
+        if !second.well {
+            let what = format!("recovering ended badly: {}", second.complaint);
+            return tally.judged(case, Err(what));
+        }
     }
     let depth = if tenth { Depth::Live } else { Depth::Look };
     let result = block_on(verify(setting.subject, &store, &ledger, &scene.oracle, depth));

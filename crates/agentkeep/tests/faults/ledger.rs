@@ -12,6 +12,8 @@ use crate::workload::Workload;
 /// The states that a workload goes through, task by task.
 pub(crate) struct Oracle {
     pub(crate) states: Vec<Vec<Dump>>,
+    /// What belongs to no task and must be there all the time.
+    pub(crate) held: Dump,
 }
 
 impl Oracle {
@@ -26,7 +28,7 @@ impl Oracle {
             }
             states.push(dumps);
         }
-        Self { states }
+        Self { states, held: Dump::new() }
     }
 }
 
@@ -93,10 +95,10 @@ impl Ledger {
 
     /// Everything acknowledged is there, nothing is half there, nothing is there that nobody wrote.
     pub(crate) fn compare(&self, oracle: &Oracle, found: &Dump) -> Result<(), String> {
-        let mut of_nobody = found.len();
+        let mut rest = found.clone();
         for (task, told) in self.tasks.iter().enumerate() {
             let own = of_task(found, task);
-            of_nobody -= own.len();
+            rest.retain(|key, _| !own.contains_key(key));
             let states = &oracle.states[task];
             let possible = told.acknowledged..=told.tried.max(told.acknowledged);
             if states[possible.clone()].contains(&own) {
@@ -112,8 +114,9 @@ impl Ledger {
                 told.acknowledged, told.tried
             ));
         }
-        if of_nobody > 0 {
-            return Err(format!("{of_nobody} things are there that nobody wrote"));
+        if rest != oracle.held {
+            let difference = difference(&oracle.held, &rest);
+            return Err(format!("what belongs to no task is another: {difference}"));
         }
         Ok(())
     }

@@ -27,6 +27,7 @@ mod power;
 mod random;
 mod sharing;
 mod shim;
+mod sloppy;
 mod steps;
 mod subject;
 mod tally;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use agentkeep::driver::Hash;
 
 use crate::block_on;
+use crate::dump::{Dump, dump};
 use crate::shim::Setting;
-use crate::workload::Workload;
+use crate::workload::{UPGRADE, Workload};
 
 /// A temporary folder, in memory if there is room: tests of what a disk keeps need no disk.
 pub(crate) fn temporary() -> tempfile::TempDir {
@@ -62,12 +63,17 @@ impl Contents {
 pub(crate) struct Base {
     pub(crate) contents: Contents,
     pub(crate) store: Option<String>,
+    /// What was there before, belongs to no task, and must stay.
+    pub(crate) held: Dump,
 }
 
 impl Base {
     pub(crate) fn of(setting: &Setting, workload: &Workload) -> Self {
+        if workload.name == UPGRADE {
+            return Self::earlier(setting);
+        }
         if workload.prepared == 0 {
-            return Self { contents: Contents::default(), store: None };
+            return Self { contents: Contents::default(), store: None, held: Dump::new() };
         }
         let folder = temporary();
         let id = block_on(async {
@@ -81,6 +87,28 @@ impl Base {
             store.close().await.unwrap();
             id
         });
-        Self { contents: Contents::read(folder.path()), store: Some(id) }
+        Self { contents: Contents::read(folder.path()), store: Some(id), held: Dump::new() }
+    }
+
+    /// A store of an earlier format, and what it holds.
+    fn earlier(setting: &Setting) -> Self {
+        let (from, at) = setting.subject.earlier().unwrap();
+        let folder = temporary();
+        let store = folder.path().join("store");
+        std::fs::create_dir_all(store.join(&at).parent().unwrap()).unwrap();
+        if from.is_dir() {
+            Contents::read(&from).write(&store.join(&at));
+        } else {
+            std::fs::copy(from, store.join(&at)).unwrap();
+        }
+        let contents = Contents::read(&store);
+        let (id, held) = block_on(async {
+            let store = setting.subject.open(&store, "process").await.unwrap();
+            let found = (store.describe().store_id.clone(), dump(&store).await.unwrap());
+            store.close().await.unwrap();
+            found
+        });
+        assert!(!held.is_empty(), "the earlier store holds nothing");
+        Self { contents, store: Some(id), held }
     }
 }

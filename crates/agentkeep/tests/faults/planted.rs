@@ -48,14 +48,19 @@ impl Planted {
 }
 
 /// The defects, each with the tier that is to catch it.
-const PLANTED: [Planted; 13] = [
-    lax("durability=process", "process").of("sqlite"),
-    lax("durability=none", "none").of("sqlite"),
+const PLANTED: [Planted; 18] = [
+    lax("durability=process", "process"),
+    lax("durability=none", "none"),
     plant("no sync at all", "no-sync", By::Power, "add"),
-    plant("the log is not synced", "no-log-sync", By::Power, "unit").of("sqlite"),
+    plant("the log is not synced", "no-log-sync", By::Power, "unit"),
     plant("folders are not synced", "no-dir-sync", By::Power, "open"),
     plant("a new store copied into place", "link-copies", By::Kill, "open").of("sqlite"),
+    plant("renames turned into writing in place", "rename-copies", By::Kill, "metadata").of("file"),
+    plant("the journal is not checked", "read-unchecked", By::Kill, "add").of("file"),
+    plant("a torn last frame accepted", "read-torn", By::Kill, "add").of("file"),
     plant("locks left out", "no-locks", By::Sharing, "tasks"),
+    plant("numbers given twice", "stale-generation", By::Sharing, "tasks").of("file"),
+    cheat("the index before the record", "index-first", By::Kill, "unit"),
     cheat("acknowledged before the commit", "acknowledge-first", By::Kill, "add"),
     cheat("acknowledged before the sync", "acknowledge-first", By::Power, "metadata"),
     cheat("a unit in several commits", "unit-in-halves", By::Kill, "unit"),

@@ -1,7 +1,6 @@
 //! The power is cut: possible disks, rebuilt from a recording, opened and looked at.
 
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use crate::disk::{Disk, VARIANTS};
@@ -31,7 +30,7 @@ pub(crate) fn tier(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
     let tally = Tally::new(&format!("power loss {name}"), false);
     for seed in run.seeds(1) {
         for workload in workload::ALL {
-            if run.wants(&format!("power:{name}:{workload}:{seed}")) {
+            if setting.has(workload) && run.wants(&format!("power:{name}:{workload}:{seed}")) {
                 let scene = Scene::new(shim, setting, Workload::named(workload, seed));
                 one(run, &scene, &tally);
             }
@@ -43,7 +42,7 @@ pub(crate) fn tier(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
 /// All images of one workload.
 pub(crate) fn one(run: &Run, scene: &Scene<'_>, tally: &Tally) {
     match record(scene, "work", Fault::default()) {
-        Ok(trace) => cut(run, scene, &scene.case("power"), &trace, 0..usize::MAX, tally),
+        Ok(trace) => cut(run, scene, &scene.case("power"), &trace, |_| true, tally),
         Err(what) => tally.violated(&scene.case("power"), &what),
     }
 }
@@ -64,13 +63,13 @@ pub(crate) fn record(scene: &Scene<'_>, role: &str, fault: Fault<'_>) -> Result<
     trace.differs_from(&store).map_or(Ok(trace), Err)
 }
 
-/// Cuts the power before each operation in a part of the trace, and after the last.
+/// Cuts the power before each operation that is wanted, and after the last.
 pub(crate) fn cut(
     run: &Run,
     scene: &Scene<'_>,
     case: &str,
     trace: &Trace,
-    part: Range<usize>,
+    wanted: impl Fn(usize) -> bool,
     tally: &Tally,
 ) {
     let (mut disk, mut ledger) = (Disk::new(trace), scene.ledger());
@@ -79,7 +78,7 @@ pub(crate) fn cut(
         match trace.ops.get(moment) {
             // What was said changes no disk; a later cut expects more of the same one.
             Some(Op::Say(line)) => ledger.note(line),
-            _ if !part.contains(&moment) => {}
+            Some(_) if !wanted(moment) => {}
             _ => at(run, scene, &format!("{case}:{moment}"), moment, &disk, &ledger, &mut images),
         }
         if moment < trace.ops.len() {
@@ -104,9 +103,9 @@ fn at(
 ) {
     let mut seen = HashSet::new();
     for (number, variant) in VARIANTS.iter().enumerate() {
-        // Every second one, the others with the next seed; to repeat a case, all of them.
+        // The others with the next seed; to repeat a case, all of them.
         let turn = (number + moment) as u64 + scene.workload.seed;
-        if run.only.is_none() && turn % 2 == 1 {
+        if run.only.is_none() && !turn.is_multiple_of(scene.setting.subject.every()) {
             continue;
         }
         let case = format!("{case}:{number}");
@@ -138,7 +137,7 @@ pub(crate) fn after_a_kill(run: &Run, shim: &Shim, setting: Setting) -> Outcome 
     let name = setting.subject.name();
     let tally = Tally::new(&format!("power loss after a kill {name}"), false);
     for seed in run.seeds(1) {
-        for workload in ["open", "unit", "cascade"] {
+        for workload in ["open", "unit"] {
             if run.wants(&format!("killed:{name}:{workload}:{seed}")) {
                 let scene = Scene::new(shim, setting, Workload::named(workload, seed));
                 killed_and_cut(run, &scene, &tally);
@@ -154,14 +153,19 @@ pub(crate) fn killed_and_cut(run: &Run, scene: &Scene<'_>, tally: &Tally) {
         Ok(ended) => ended.operations,
         Err(what) => return tally.violated(&case, &what),
     };
-    let few = if run.only.is_some() { 1 } else { 10 };
+    // A new store is killed at each; to repeat a case, all are.
+    let few = if run.only.is_some() { 1 } else { (operations / 100).max(1) };
     for at in (1..=operations).filter(|at| (at + scene.workload.seed).is_multiple_of(few)) {
         let case = format!("{case}:{at}");
         if run.wants(&case) && !tally.is_over() {
             match record_both(scene, at) {
                 Ok((trace, from)) => {
                     // Cut from the moment on at which the second said what it found.
-                    cut(run, scene, &case, &trace, from..from + 12, tally);
+                    let few =
+                        if run.only.is_some() { 1 } else { 4 * scene.setting.subject.every() };
+                    let wanted =
+                        |moment: usize| moment >= from && (moment as u64 + at).is_multiple_of(few);
+                    cut(run, scene, &case, &trace, wanted, tally);
                 }
                 Err(what) => tally.violated(&case, &what),
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::kill::Scene;
 use crate::place::temporary;
-use crate::shim::{Fault, Setting, Shim};
+use crate::shim::{Fault, Setting, Shim, was_killed};
 use crate::tally::{Run, Tally};
 use crate::verify::{Depth, verify};
 use crate::workload::Workload;
@@ -30,15 +30,19 @@ pub(crate) fn rounds(scene: &Scene<'_>, count: u64, tally: &Tally) {
     let case = scene.case("sharing");
     for round in rounds {
         let store = folder.path().join(format!("store{round}"));
-        tally.fired.fetch_add(1, Ordering::Relaxed);
-        tally.judged(&case, one(scene, round, &store));
+        tally.judged(&case, one(scene, round, &store, tally));
         if tally.first().is_some() {
             return;
         }
     }
 }
 
-fn one(scene: &Scene<'_>, round: u64, store: &std::path::Path) -> Result<(), String> {
+fn one(
+    scene: &Scene<'_>,
+    round: u64,
+    store: &std::path::Path,
+    tally: &Tally,
+) -> Result<(), String> {
     scene.base.contents.write(store);
     let mut ledger = scene.ledger();
     let mut children = Vec::new();
@@ -64,7 +68,9 @@ fn one(scene: &Scene<'_>, round: u64, store: &std::path::Path) -> Result<(), Str
     for (killed, mut child, lines) in children {
         lines.map_while(Result::ok).for_each(|line| ledger.note(&line));
         let text = std::io::read_to_string(child.stderr.take().unwrap()).unwrap_or_default();
-        if !child.wait().unwrap().success() && !killed {
+        let ended = child.wait().unwrap();
+        tally.fired.fetch_add(u64::from(was_killed(ended)), Ordering::Relaxed);
+        if !ended.success() && !killed {
             complaints.push(text.chars().take(300).collect::<String>());
         }
     }

@@ -9,9 +9,11 @@
  * FAULTS_AT     at which operation (for sync-eio: at which sync), from 1
  * FAULTS_STICKY not empty: from then on at every one
  * FAULTS_PLANT  a defect of the driver, planted: no-sync no-dir-sync no-log-sync rename-copies
- *               link-copies no-locks
+ *               link-copies no-locks stale-generation read-unchecked read-torn
  * FAULTS_SEED   what stands for the machine's randomness */
 #define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -176,6 +178,18 @@ static enum verdict gate(int is_write, int is_sync, int grows)
 	return FAIL;
 }
 
+static char generation[64];
+static size_t generation_len;
+
+/* What this process wrote last, for the defect of one that does not see what others commit. */
+static void note_generation(int fd, const void *bytes, size_t len, off_t offset)
+{
+	if (!planted("stale-generation") || !ends(fds[fd].path, "/generation")) return;
+	if (offset + len > sizeof generation) return;
+	memcpy(generation + offset, bytes, len);
+	if (offset + len > generation_len) generation_len = offset + len;
+}
+
 static ssize_t put(int fd, const void *bytes, size_t len, off_t offset, int positioned)
 {
 	if (!tracked(fd)) {
@@ -197,6 +211,7 @@ static ssize_t put(int fd, const void *bytes, size_t len, off_t offset, int posi
 		n = positioned ? syscall(SYS_pwrite64, fd, bytes, some, offset) : syscall(SYS_write, fd, bytes, some);
 		if (fds[fd].append) offset = syscall(SYS_lseek, fd, 0, SEEK_CUR) - n;
 		if (n > 0) note(WRITE, fd, offset, bytes, n, 0, 0);
+		if (n > 0) note_generation(fd, bytes, n, offset);
 		if (verdict == HALF) die();
 		if (n > 0 && fds[fd].sync) note(SYNC, fd, 0, 0, 0, 0, 0);
 	}
@@ -207,6 +222,65 @@ static ssize_t put(int fd, const void *bytes, size_t len, off_t offset, int posi
 ssize_t write(int fd, const void *bytes, size_t len) { return put(fd, bytes, len, 0, 0); }
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset) { return put(fd, bytes, len, offset, 1); }
 ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t offset) { return put(fd, bytes, len, offset, 1); }
+
+static uint32_t crc(uint32_t sum, const void *bytes, size_t len)
+{
+	sum = ~sum;
+	for (const unsigned char *at = bytes; len--; at++) {
+		sum ^= *at;
+		for (int bit = 0; bit < 8; bit++) sum = sum >> 1 ^ (sum & 1 ? 0xedb88320 : 0);
+	}
+	return ~sum;
+}
+
+static uint32_t chained(uint32_t chain, const void *payload, uint64_t len)
+{
+	return crc(crc(crc(0, &chain, 4), &len, 8), payload, len);
+}
+
+/* The defect of a file driver that does not check its journal: every frame that is read gets the
+ * checksum that it should have, or only a last one that was cut short, and its length. */
+static void unchecked(int fd, char *bytes, size_t len)
+{
+	uint64_t turn;
+	if (syscall(SYS_pread64, fd, &turn, 8, 8) != 8) return;
+	uint32_t length, chain = chained(0, &turn, 8);
+	while (len > 8) {
+		memcpy(&length, bytes, 4);
+		if (length == 0) return;
+		if (length > len - 8) {
+			if (!planted("read-torn")) return;
+			length = len - 8;
+			memcpy(bytes, &length, 4);
+			chain = chained(chain, bytes + 8, length);
+			memcpy(bytes + 4, &chain, 4);
+			return;
+		}
+		chain = chained(chain, bytes + 8, length);
+		if (planted("read-unchecked")) memcpy(bytes + 4, &chain, 4);
+		bytes += 8 + length;
+		len -= 8 + length;
+	}
+}
+
+static ssize_t get(int fd, void *bytes, size_t len, off_t offset)
+{
+	ssize_t n = syscall(SYS_pread64, fd, bytes, len, offset);
+	if (n <= 0 || !*plant || !tracked(fd)) return n;
+	enter();
+	if (planted("stale-generation") && ends(fds[fd].path, "/generation")) {
+		if (!generation_len) note_generation(fd, bytes, n, offset);
+		n = (size_t)offset < generation_len ? (ssize_t)(generation_len - offset) : 0;
+		if ((size_t)n > len) n = len;
+		memcpy(bytes, generation + offset, n);
+	}
+	if (strncmp(plant, "read-", 5) == 0 && offset == 40 && strstr(fds[fd].path, "/journal.")) unchecked(fd, bytes, n);
+	leave();
+	return n;
+}
+
+ssize_t pread(int fd, void *bytes, size_t len, off_t offset) { return get(fd, bytes, len, offset); }
+ssize_t pread64(int fd, void *bytes, size_t len, off64_t offset) { return get(fd, bytes, len, offset); }
 
 /* Several parts are one operation: put together, so that it is torn as one. */
 static ssize_t put_parts(int fd, const struct iovec *parts, int count, off_t offset, int positioned)
@@ -276,7 +350,7 @@ static int sync_one(int fd, long number)
 	struct stat found;
 	int folder = fstat(fd, &found) == 0 && S_ISDIR(found.st_mode);
 	int skipped = planted("no-sync") || (planted("no-dir-sync") && folder)
-		|| (planted("no-log-sync") && ends(fds[fd].path, "-wal"));
+		|| (planted("no-log-sync") && (ends(fds[fd].path, "-wal") || strstr(fds[fd].path, "/journal.")));
 	enum verdict verdict = gate(0, 1, 1);
 	int result = verdict == FAIL ? -1 : skipped ? 0 : (int)syscall(number, fd);
 	if (result == 0 && !skipped) note(SYNC, fd, 0, 0, 0, 0, 0);
@@ -345,6 +419,22 @@ int close(int fd)
 	free(fds[fd].path);
 	fds[fd].path = 0;
 	int result = syscall(SYS_close, fd);
+	note(CLOSE, fd, 0, 0, 0, 0, 0);
+	leave();
+	return result;
+}
+
+/* It closes the folder's handle inside the C library. */
+int closedir(DIR *dir)
+{
+	static int (*real)(DIR *);
+	int fd = dirfd(dir);
+	if (!real) *(void **)&real = dlsym(RTLD_NEXT, "closedir");
+	if (!tracked(fd)) return real(dir);
+	enter();
+	free(fds[fd].path);
+	fds[fd].path = 0;
+	int result = real(dir);
 	note(CLOSE, fd, 0, 0, 0, 0, 0);
 	leave();
 	return result;
@@ -449,6 +539,21 @@ int mkdirat(int dir, const char *path, mode_t mode)
 }
 
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
+
+/* Who may use a file is no part of the images, but a process may end or fail there. */
+static int permit(int fd, const char *path, mode_t mode)
+{
+	char whole[PATH_MAX];
+	int ours = path ? below(AT_FDCWD, path, whole) : tracked(fd);
+	if (ours) enter();
+	int result = ours && gate(0, 0, 0) == FAIL ? -1
+		: path ? (int)syscall(SYS_fchmodat, AT_FDCWD, path, mode) : (int)syscall(SYS_fchmod, fd, mode);
+	if (ours) leave();
+	return result;
+}
+
+int fchmod(int fd, mode_t mode) { return permit(fd, 0, mode); }
+int chmod(const char *path, mode_t mode) { return permit(-1, path, mode); }
 
 /* The same seed does the same again: ids that the child makes are the same in each run. */
 ssize_t getrandom(void *bytes, size_t len, unsigned flags)

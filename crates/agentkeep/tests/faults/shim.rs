@@ -10,7 +10,7 @@ use crate::child;
 use crate::ledger::Ledger;
 use crate::random::Random;
 use crate::subject::Subject;
-use crate::workload::Workload;
+use crate::workload::{UPGRADE, Workload};
 
 /// A child that takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -44,6 +44,17 @@ pub(crate) struct Setting {
 impl Setting {
     pub(crate) fn of(subject: &'static dyn Subject) -> Self {
         Self { subject, durability: "power", plant: "", cheat: "" }
+    }
+
+    /// Whether the driver can have this workload.
+    pub(crate) fn has(&self, workload: &str) -> bool {
+        workload != UPGRADE || self.subject.earlier().is_some()
+    }
+
+    /// Whether the planted defect is one of reading, so that what a fault has left must be opened
+    /// with it.
+    pub(crate) fn reads(&self) -> bool {
+        self.plant.starts_with("read-")
     }
 }
 
@@ -168,12 +179,12 @@ impl Shim {
 }
 
 #[cfg(unix)]
-fn was_killed(ended: std::process::ExitStatus) -> bool {
+pub(crate) fn was_killed(ended: std::process::ExitStatus) -> bool {
     std::os::unix::process::ExitStatusExt::signal(&ended) == Some(9)
 }
 
 #[cfg(not(unix))]
-fn was_killed(_ended: std::process::ExitStatus) -> bool {
+pub(crate) fn was_killed(_ended: std::process::ExitStatus) -> bool {
     false
 }
 

@@ -4,8 +4,10 @@ use crate::random::Random;
 use crate::steps::Step;
 
 /// All workloads, in the order in which their lines are printed.
-pub(crate) const ALL: [&str; 9] =
-    ["open", "add", "fork", "cascade", "unit", "metadata", "import", "mixed", "tasks"];
+pub(crate) const ALL: [&str; 10] =
+    ["open", "upgrade", "add", "fork", "cascade", "unit", "metadata", "import", "mixed", "tasks"];
+/// The workload that finds a store of an earlier format.
+pub(crate) const UPGRADE: &str = "upgrade";
 
 /// What a child does.
 pub(crate) struct Workload {
@@ -25,6 +27,7 @@ impl Workload {
         let mut steps = vec![Step::Setup];
         match ALL[place] {
             "open" => steps.extend([Step::Add(1), Step::Add(2)]),
+            UPGRADE => steps.extend([Step::Add(1), Step::Fork(1), Step::Unit(1)]),
             "add" => {
                 steps.extend((1..=9).map(Step::Add));
                 steps.extend([Step::AddMany(1), Step::Attach(1), Step::Edit(3), Step::Pop]);
@@ -62,7 +65,7 @@ impl Workload {
                 return Self { name: ALL[place], seed, tasks: tasks.collect(), prepared: 1 };
             }
         }
-        let prepared = usize::from(name != "open");
+        let prepared = usize::from(!["open", UPGRADE].contains(&name));
         Self { name: ALL[place], seed, tasks: vec![steps], prepared }
     }
 }

@@ -15,15 +15,43 @@ use crate::tree::{tree, untouched};
 use crate::{DRIVERS, Target, block_on};
 
 /// A place in a store: what stands there, and its path inside the folder that the driver's URL was
-/// made for. What stands there already is moved outside and linked to; else it is one to come.
+/// made for, `*` for the only thing in a folder. What stands there already is moved outside and linked
+/// to; else it is one to come.
 type Place = (&'static str, &'static str);
 
 /// Where links are planted in the stores of a driver. A temporary file that has a random name
 /// cannot be foreseen, and so not planted.
-const PLACES: &[(&str, &[Place])] = &[(
-    "sqlite",
-    &[("log", "keep.db-wal"), ("lock", "keep.db-shm"), ("journal", "keep.db-journal")],
-)];
+const PLACES: &[(&str, &[Place])] = &[
+    ("sqlite", &[("log", "keep.db-wal"), ("lock", "keep.db-shm"), ("journal", "keep.db-journal")]),
+    (
+        "file",
+        &[
+            ("base", "keep"),
+            ("identity", "keep/agentkeep.json"),
+            ("lock", "keep/lock"),
+            ("users", "keep/users"),
+            ("pins", "keep/pins"),
+            ("generation", "keep/generation"),
+            ("journal", "keep/journal.0"),
+            ("other_journal", "keep/journal.1"),
+            ("temporary", "keep/.new"),
+            ("namespaces", "keep/namespaces"),
+            ("namespace", "keep/namespaces/default"),
+            ("namespace_record", "keep/namespaces/default/namespace.json"),
+            ("namespace_temporary", "keep/namespaces/default/.new"),
+            ("state", "keep/namespaces/default/state.json"),
+            ("operations", "keep/namespaces/default/operations.jsonl"),
+            ("records", "keep/namespaces/default/records"),
+            ("table", "keep/namespaces/default/records/sessions"),
+            ("record", "keep/namespaces/default/records/sessions/c.json"),
+            ("record_temporary", "keep/namespaces/default/records/sessions/.new"),
+            ("logs", "keep/namespaces/default/logs"),
+            ("log", "keep/namespaces/default/logs/messages"),
+            ("stream", "keep/namespaces/default/logs/messages/*"),
+            ("blobs", "keep/namespaces/default/blobs"),
+        ],
+    ),
+];
 
 /// What the store was doing before the link was planted.
 #[derive(Debug, Clone, Copy)]
@@ -109,7 +137,7 @@ fn planted(driver: Target, place: Place, left: Left) -> std::result::Result<(), 
         fs::write(outside.join("file"), "must stay as it is").unwrap();
         fs::create_dir(outside.join("folder")).unwrap();
         fs::write(outside.join("folder/file"), "must stay as it is").unwrap();
-        let at = inner.join(place.1);
+        let at = found(&inner.join(place.1));
         let existed = at.exists();
         match (victim, existed) {
             ("moved", false) => continue,
@@ -118,6 +146,8 @@ fn planted(driver: Target, place: Place, left: Left) -> std::result::Result<(), 
             (_, true) => fs::remove_file(&at).unwrap(),
             (_, false) => {}
         }
+        // Also where the store has not come to making the folder.
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
         symlink(outside.join(victim), &at).unwrap();
         let before = tree(outer.path(), Some(&inner));
         let outcome = block_on(work(&driver.1(&inner)));
@@ -133,6 +163,17 @@ fn planted(driver: Target, place: Place, left: Left) -> std::result::Result<(), 
         }
     }
     Ok(())
+}
+
+/// The first thing in a folder, where its name is not known before.
+fn found(path: &Path) -> PathBuf {
+    match path.file_name() {
+        Some(name) if name == "*" => {
+            let mut all = fs::read_dir(path.parent().unwrap()).unwrap();
+            all.next().expect("there is something").unwrap().path()
+        }
+        _ => path.to_path_buf(),
+    }
 }
 
 /// Kinds that say: this cannot be used as it stands.

@@ -42,6 +42,7 @@ type Target = (&'static str, fn(&Path) -> String);
 const DRIVERS: &[Target] = &[
     ("memory", |_| "memory:".to_owned()),
     ("sqlite", |folder| format!("sqlite:{}/keep.db?durability=process", folder.display())),
+    ("file", |folder| format!("file:{}/keep?durability=process", folder.display())),
 ];
 
 /// A test: what it does to a store is told, step by step, and must be the same on all drivers.

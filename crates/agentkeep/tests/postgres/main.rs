@@ -45,9 +45,14 @@ pub(crate) async fn plain() -> tokio_postgres::Client {
     client
 }
 
+/// Without the upkeep that runs in the background of a store opened from its URL.
+pub(crate) async fn opened(url: &str) -> Store {
+    Store::over(agentkeep::urls::open(url).await.unwrap())
+}
+
 /// A store with container `c`, image `i`, session `s`.
 pub(crate) async fn prepared(url: &str) -> Store {
-    let store = Store::open(url).await.unwrap();
+    let store = opened(url).await;
     let mut unit = store.unit();
     unit.containers().save(Container::new("c").unwrap());
     unit.images().save(Image::new("i", "c", "x").unwrap());

@@ -34,7 +34,7 @@ pub(crate) fn start(role: &str, url: &str, name: &str) -> Running {
 }
 
 /// One line in one write, so that a kill leaves it whole or not at all.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
@@ -50,6 +50,8 @@ pub(crate) fn run(role: &str) {
                 say("ok");
             }
             "append" => append_on_demand(&store).await,
+            "publish" => crate::events::publish(&store, &name).await,
+            "subscribe" => crate::events::subscribe(&store, &name).await,
             "write" => write_until_killed(&store, &name).await,
             _ => panic!("no role {role}"),
         }

@@ -14,10 +14,10 @@ const KILLS: u64 = 200;
 const KILLS_PER_STORE: u64 = 20;
 
 /// A small generator of our own, so that a run can be repeated from its seed.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -28,13 +28,11 @@ pub(crate) async fn run(global: &Global, args: &ListSessions) -> Outcome {
     let clock = Clock::new(args.list.long);
     let headings = ["session", "title", "image", "container", "messages", "tags", "updated"];
     let mut columns = Columns::new(&headings, args.list.long).right(4);
-    for session in &sessions {
+    let ids: Vec<&str> = sessions.iter().map(Session::id).collect();
+    let counts = store.sessions().message_counts(&ids).await?;
+    for (session, count) in sessions.iter().zip(counts) {
         // Deleted since it was listed: the list is of that moment.
-        let count = match store.messages(session.id()).count().await {
-            Ok(count) => count.to_string(),
-            Err(error) if error.kind() == agentkeep::Kind::NotFound => "-".to_owned(),
-            Err(error) => return Err(error),
-        };
+        let count = count.map_or("-".to_owned(), |count| count.to_string());
         columns.row([
             session.id().to_owned(),
             columns.brief(session.title()),

@@ -1,13 +1,18 @@
 //! Reading a conversation page by page, and then as it grows.
 
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+
 use agentkeep::driver::Watch;
 use agentkeep::schema::{MESSAGES, Namespace};
-use agentkeep::{Json, Result, Store, StoredMessage};
+use agentkeep::{Result, Store, StoredMessage};
 
 use crate::output;
 
 /// Messages read at once.
 const STEP: u64 = 1_000;
+/// So many messages that have passed are known again when the past is changed.
+const REMEMBERED: usize = 1_000_000;
 
 /// A conversation being read.
 #[derive(Debug)]
@@ -16,8 +21,11 @@ pub(super) struct Reading<'a> {
     session: &'a str,
     /// The index of the next message.
     at: u64,
-    /// The message before it, as it was: to see when the past has been changed.
-    last: Option<Json>,
+    /// The messages before it as they were, hashed: to see how far back the past has been changed.
+    passed: VecDeque<u64>,
+    hashing: RandomState,
+    /// When the newest of them was added.
+    newest: i64,
     /// Hints about new messages, when it goes on with them.
     watch: Option<Watch>,
     /// True once the end has been met.
@@ -43,7 +51,9 @@ impl<'a> Reading<'a> {
             Some(last) => store.messages(session).count().await?.saturating_sub(last),
             None => 0,
         };
-        Ok(Self { store, session, at, last: None, watch, caught_up: false })
+        let (passed, hashing) = (VecDeque::new(), RandomState::new());
+        let newest = i64::MAX;
+        Ok(Self { store, session, at, passed, hashing, newest, watch, caught_up: false })
     }
 
     /// The next messages; `None` at the end. One that is followed has no end until the store is
@@ -55,32 +65,71 @@ impl<'a> Reading<'a> {
                 if !watch.changed().await {
                     return Ok(None);
                 }
-                self.look_back().await?;
             }
-            let end = self.at.saturating_add(STEP);
-            let messages = self.store.messages(self.session).range(self.at..end).await?;
+            // Read together with the one before: what is new follows what has passed.
+            let known = u64::from(!self.passed.is_empty());
+            let range = self.at - known..self.at.saturating_add(STEP);
+            let mut messages = self.store.messages(self.session).range(range).await?;
+            if known == 1 {
+                let before = (!messages.is_empty()).then(|| self.hash(&messages.remove(0)));
+                if before.as_ref() != self.passed.back() {
+                    self.look_back().await?;
+                    self.caught_up = false;
+                    continue;
+                }
+            }
             self.caught_up = (messages.len() as u64) < STEP;
-            let Some(newest) = messages.last() else { continue };
-            self.at = newest.index + 1;
-            self.last = Some(newest.message.json().clone());
+            let Some(newest) = messages.last() else {
+                if known == 0 && self.at > 0 {
+                    // None has passed that could tell of a cut.
+                    self.at = self.at.min(self.store.messages(self.session).count().await?);
+                }
+                continue;
+            };
+            (self.at, self.newest) = (newest.index + 1, newest.time);
+            if self.watch.is_some() {
+                let hashes: Vec<u64> = messages.iter().map(|stored| self.hash(stored)).collect();
+                self.passed.extend(hashes);
+                let more = self.passed.len().saturating_sub(REMEMBERED);
+                self.passed.drain(..more);
+            }
             return Ok(Some(messages));
         }
     }
 
-    /// Goes on from the end when the messages before have been cut or changed.
+    /// Goes back to the newest message that is still what it was: what follows it now is new.
     async fn look_back(&mut self) -> Result<()> {
-        let Some(last) = &self.last else { return Ok(()) };
-        let there = self.store.messages(self.session).range(self.at - 1..self.at).await?;
-        if there.first().is_some_and(|there| there.message.json() == last) {
-            return Ok(());
-        }
-        let count = self.store.messages(self.session).count().await?;
-        if count >= self.at {
-            self.last = there.first().map(|there| there.message.json().clone());
-        } else {
-            (self.at, self.last) = (count, None);
-        }
         output::tell("Messages shown above were changed or taken away.");
+        let chat = self.store.messages(self.session);
+        while !self.passed.is_empty() {
+            let first = self.at - self.passed.len() as u64;
+            let from = first.max(self.at.saturating_sub(STEP));
+            let there = chat.range(from..self.at).await?;
+            while self.at > from {
+                let stored = there.get(usize::try_from(self.at - 1 - from).unwrap_or(usize::MAX));
+                if stored.map(|stored| self.hash(stored)).as_ref() == self.passed.back() {
+                    return Ok(());
+                }
+                self.at -= 1;
+                self.passed.pop_back();
+            }
+        }
+        self.at = self.at.min(chat.count().await?);
+        // Cut even before the first that has passed: what is newer than all of them is new.
+        while self.at > 0 {
+            let from = self.at.saturating_sub(STEP);
+            let there = chat.range(from..self.at).await?;
+            let old = there.iter().rposition(|stored| stored.time <= self.newest);
+            self.at = from + old.map_or(0, |place| place as u64 + 1);
+            if old.is_some() {
+                break;
+            }
+        }
         Ok(())
+    }
+
+    /// Tells a message from another one at its place.
+    fn hash(&self, stored: &StoredMessage) -> u64 {
+        self.hashing.hash_one((stored.time, stored.message.json().as_str()))
     }
 }

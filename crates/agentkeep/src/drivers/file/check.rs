@@ -73,6 +73,9 @@ fn namespaces(store: &Store, report: &mut CheckReport) -> Result<Vec<Found>> {
             // One that was deleted keeps what its state must remember.
             None => match state_of(&folder) {
                 Some(namespace) => found.push((namespace, folder, None)),
+                None if is_unborn(&folder).map_err(|error| failed(&error))? => {
+                    report.due(place, "its first commit did not come to its end");
+                }
                 None => {
                     report.damaged(place, "it has no record of a namespace, and no sound state");
                 }
@@ -86,6 +89,22 @@ fn namespaces(store: &Store, report: &mut CheckReport) -> Result<Vec<Found>> {
 fn state_of(folder: &Folder) -> Option<Namespace> {
     let bytes = folder.read(STATE).ok()??;
     super::state_file::namespace_of(&bytes)
+}
+
+/// True for what the first commit of a namespace has made when it did not come to its end: lines
+/// and blobs, but no state and no record.
+fn is_unborn(folder: &Folder) -> std::io::Result<bool> {
+    if folder.list()?.iter().any(|(name, _)| name != LOGS && name != BLOBS && name != RECORDS) {
+        return Ok(false);
+    }
+    let Some(records) = folder.sub(RECORDS)? else { return Ok(true) };
+    for (table, _) in records.list()? {
+        if records.sub(&table)?.is_some_and(|table| table.list().is_ok_and(|all| all.is_empty())) {
+            continue;
+        }
+        return Ok(false);
+    }
+    Ok(true)
 }
 
 struct Check<'a> {

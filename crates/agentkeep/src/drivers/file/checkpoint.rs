@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::changes::{BlobChange, Lines, OperationChange, RecordChange, SpaceChange, StreamValue};
@@ -87,7 +86,7 @@ fn failed(store: &Store, error: &io::Error) -> Error {
 
 /// What the last look of a handle that is closed does.
 pub(super) fn last(store: &Store) -> Result<()> {
-    if store.poisoned.load(Ordering::Acquire) {
+    if store.is_poisoned() {
         return Ok(());
     }
     let _held = store.lock.hold(Instant::now() + std::time::Duration::from_secs(1))?;
@@ -102,8 +101,9 @@ pub(super) fn last(store: &Store) -> Result<()> {
 /// Finishes what the last users of the store left in the journal; nobody else has it open.
 pub(super) fn recover(store: &Store) -> Result<()> {
     let told = store.generation.read().map_err(|error| failed(store, &error))?;
-    let header = |number| store.journal.header(number).map_err(|error| store.journal_io(&error));
-    let newest = [header(0)?, header(1)?].into_iter().flatten().max_by_key(|h| h.number);
+    let io = |error: io::Error| store.journal_io(&error);
+    let headers = [store.journal.header(0).map_err(io)?, store.journal.header(1).map_err(io)?];
+    let newest = headers.into_iter().flatten().max_by_key(|header| header.number);
     let damaged = |what: &str| {
         Error::new(crate::error::Kind::Corrupt, what.to_owned())
             .at(store.base.place("journal").display().to_string())
@@ -113,20 +113,40 @@ pub(super) fn recover(store: &Store) -> Result<()> {
     if told.is_some_and(|told| told.number > newest.number) {
         return Err(damaged("the newest part of the journal is damaged"));
     }
-    let from = Position::start(newest.number);
-    let bytes = store.journal.bytes(from, u64::MAX).map_err(|error| store.journal_io(&error))?;
-    let mut frames = Frames::new(&bytes, from);
-    while frames.next().is_some() {}
-    let end = frames.position();
+    let (mut from, mut bytes, mut end) = frames_of(store, newest.number)?;
     let promised = told.filter(|told| told.number == newest.number);
     if promised.is_some_and(|told| told.end > end.end) {
         return Err(damaged("committed groups of the journal are damaged"));
     }
+    if end == from && promised.is_none() {
+        // Whoever began the turn may have been killed before it told anybody. Then others went on
+        // with the turn before.
+        let before = headers.into_iter().flatten().find(|h| h.number + 1 == newest.number);
+        if let Some(before) = before {
+            let found = frames_of(store, before.number)?;
+            if found.2.end > newest.ended {
+                (from, bytes, end) = found;
+            }
+        }
+    }
     if end == from {
+        // Again, for it may not be on the disk.
+        let begun = store.journal.begin(newest.number, newest.ended, store.options.sync_places());
+        let from = begun.map_err(|error| failed(store, &error))?;
         return store.generation.publish(from).map_err(|error| failed(store, &error));
     }
     put_in_place(store, &mut Frames::new(&bytes, from), true)?;
     turn(store, end).map(|_| ())
+}
+
+/// Where a turn begins, its bytes from there on, and the place behind its last sound frame.
+fn frames_of(store: &Store, number: u64) -> Result<(Position, Vec<u8>, Position)> {
+    let from = Position::start(number);
+    let bytes = store.journal.bytes(from, u64::MAX).map_err(|error| store.journal_io(&error))?;
+    let mut frames = Frames::new(&bytes, from);
+    while frames.next().is_some() {}
+    let end = frames.position();
+    Ok((from, bytes, end))
 }
 
 /// Writes the last values of everything. With `redo`, the lines of streams too: after a power cut
@@ -282,7 +302,7 @@ impl Placing<'_> {
         if file.metadata()?.len() > value.place.end {
             file.set_len(value.place.end)?;
         }
-        if self.sync() { file.sync_all() } else { Ok(()) }
+        if self.sync() { folder.sync_file(&file) } else { Ok(()) }
     }
 
     fn blobs(&self, fold: &Fold<'_>) -> Result<()> {
@@ -315,7 +335,7 @@ impl Placing<'_> {
             file.write_all_at(text.as_bytes(), *end)?;
             *end += text.len() as u64;
             file.set_len(*end)?;
-            if self.sync() { file.sync_all() } else { Ok(()) }
+            if self.sync() { own.sync_file(&file) } else { Ok(()) }
         });
         written.map_err(|error| self.failed(&error))
     }

@@ -397,7 +397,9 @@ impl Ground for Work<'_> {
         };
         let Some(draft) = self.stream(key) else { return Ok(None) };
         let undo = Undo::Trimmed(key.clone(), draft.kept_from, draft.value.place);
-        draft.kept_from = draft.kept_from.max(before);
+        // Beyond the end it empties the stream; what the same group adds afterwards stays.
+        let last = draft.fresh.last().map_or(0, |entry| entry.number).max(draft.value.last);
+        draft.kept_from = draft.kept_from.max(before.min(last.saturating_add(1)));
         if on_disk.is_some() {
             draft.value.place.start = draft.value.place.start.max(start);
         }

@@ -1,11 +1,13 @@
 //! Folders by their handles: nothing below the store's folder is reached by a path, and no symbolic
 //! link is ever followed.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
@@ -19,13 +21,29 @@ const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 pub(super) struct Folder {
     handle: Arc<OwnedFd>,
     path: PathBuf,
+    disk: Arc<Disk>,
+}
+
+/// What one handle on a store knows of the disk, shared by all its folders.
+#[derive(Debug, Default)]
+struct Disk {
+    /// True once something could not be brought to the disk: the system may have given it up, and
+    /// asking again would lie.
+    failed: AtomicBool,
+    /// Folders whose names are known to be on the disk. One that is there may have been made by a
+    /// process that was killed before it came to that.
+    named: Mutex<HashSet<PathBuf>>,
 }
 
 impl Folder {
     /// Opens the store's own folder. Its last component may not be a link.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let handle = rustix::fs::open(path, directory(), Mode::empty())?;
-        Ok(Self { handle: Arc::new(handle), path: path.to_path_buf() })
+        Ok(Self { handle: Arc::new(handle), path: path.to_path_buf(), disk: Arc::default() })
+    }
+
+    fn below(&self, handle: OwnedFd, name: &str) -> Self {
+        Self { handle: Arc::new(handle), path: self.place(name), disk: Arc::clone(&self.disk) }
     }
 
     /// Where it is, for messages.
@@ -41,16 +59,26 @@ impl Folder {
     /// A folder in it; `None` when it is not there.
     pub(super) fn sub(&self, name: &str) -> Result<Option<Self>> {
         match rustix::fs::openat(&*self.handle, name, directory(), Mode::empty()) {
-            Ok(handle) => Ok(Some(Self { handle: Arc::new(handle), path: self.place(name) })),
+            Ok(handle) => Ok(Some(self.below(handle, name))),
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(error) => Err(linked(error)),
         }
     }
 
-    /// A folder in it, made if need be; whoever makes one brings this one to the disk later.
-    pub(super) fn make_sub(&self, name: &str) -> Result<(Self, bool)> {
+    /// A folder in it, made if need be. With `sync` its name is on the disk.
+    pub(super) fn make_sub(&self, name: &str, sync: bool) -> Result<Self> {
+        let sub = self.sub_or_made(name)?;
+        let named = || self.disk.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if sync && !named().contains(&sub.path) {
+            self.sync()?;
+            named().insert(sub.path.clone());
+        }
+        Ok(sub)
+    }
+
+    fn sub_or_made(&self, name: &str) -> Result<Self> {
         if let Some(there) = self.sub(name)? {
-            return Ok((there, false));
+            return Ok(there);
         }
         match rustix::fs::mkdirat(&*self.handle, name, PRIVATE_FOLDER) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
@@ -59,7 +87,7 @@ impl Folder {
         let made = self.sub(name)?.ok_or_else(|| Error::from(ErrorKind::NotFound))?;
         // Whatever the umask took away.
         rustix::fs::fchmod(&*made.handle, PRIVATE_FOLDER)?;
-        Ok((made, true))
+        Ok(made)
     }
 
     /// A file that is there, to read and write; `None` when it is not.
@@ -110,7 +138,7 @@ impl Folder {
         let mut file = self.new_file(NEW)?;
         file.write_all(bytes)?;
         if sync {
-            file.sync_all()?;
+            self.sync_file(&file)?;
         }
         rustix::fs::renameat(&*self.handle, NEW, &*self.handle, name)?;
         Ok(())
@@ -141,8 +169,25 @@ impl Folder {
 
     /// Brings the names in it to the disk.
     pub(super) fn sync(&self) -> Result<()> {
-        rustix::fs::fsync(self.handle.as_fd())?;
-        Ok(())
+        self.synced(rustix::fs::fsync(self.handle.as_fd()).map_err(Error::from))
+    }
+
+    /// Brings a file in it to the disk.
+    pub(super) fn sync_file(&self, file: &File) -> Result<()> {
+        self.synced(file.sync_all())
+    }
+
+    /// Remembers whether something came to the disk.
+    pub(super) fn synced(&self, result: Result<()>) -> Result<()> {
+        if result.is_err() {
+            self.disk.failed.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    /// True once anything of this handle could not be brought to the disk.
+    pub(super) fn disk_failed(&self) -> bool {
+        self.disk.failed.load(Ordering::Acquire)
     }
 }
 

@@ -280,7 +280,7 @@ impl Writing<'_> {
                 self.new_file(key, base, base.place.file + 1).map_err(|error| cannot(&error))?;
             let written = file.write_all_at(text.as_bytes(), 0).and_then(|()| {
                 if self.store.options.sync() {
-                    file.sync_all().and_then(|()| folder.sync())
+                    folder.sync_file(&file).and_then(|()| folder.sync())
                 } else {
                     Ok(())
                 }

@@ -41,6 +41,7 @@ pub(super) struct Header {
 #[derive(Debug)]
 pub(super) struct Journal {
     files: [File; 2],
+    base: Folder,
 }
 
 impl Position {
@@ -67,7 +68,7 @@ impl Journal {
     pub(super) fn open(base: &Folder) -> Result<(Self, bool)> {
         let (first, made) = base.make_file(&name(0))?;
         let (second, also) = base.make_file(&name(1))?;
-        Ok((Self { files: [first, second] }, made || also))
+        Ok((Self { files: [first, second], base: base.clone() }, made || also))
     }
 
     fn file(&self, number: u64) -> &File {
@@ -103,7 +104,7 @@ impl Journal {
         let file = self.file(number);
         file.write_all_at(&bytes, 0)?;
         if sync {
-            file.sync_all()?;
+            self.base.sync_file(file)?;
         }
         Ok(Position::start(number))
     }
@@ -123,7 +124,7 @@ impl Journal {
 
     /// Brings what was appended to the disk.
     pub(super) fn sync(&self, number: u64) -> Result<()> {
-        self.file(number).sync_data()
+        self.base.synced(self.file(number).sync_data())
     }
 
     /// The bytes of a turn from `from` on, at most up to `to`.

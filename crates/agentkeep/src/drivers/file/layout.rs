@@ -52,7 +52,7 @@ pub(super) fn folder(
     Ok(Some(folder))
 }
 
-/// A folder of a namespace, made if need be. With `sync` a folder that was made is on the disk.
+/// A folder of a namespace, made if need be. With `sync` its name and those above it are on the disk.
 pub(super) fn make_folder(
     base: &Folder,
     namespace: &Namespace,
@@ -61,11 +61,7 @@ pub(super) fn make_folder(
 ) -> Result<Folder> {
     let mut folder = base.clone();
     for name in path(namespace, below) {
-        let (next, made) = folder.make_sub(&name)?;
-        if made && sync {
-            folder.sync()?;
-        }
-        folder = next;
+        folder = folder.make_sub(&name, sync)?;
     }
     Ok(folder)
 }

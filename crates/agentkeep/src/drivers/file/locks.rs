@@ -157,10 +157,26 @@ impl Drop for Pin {
     }
 }
 
-/// How far the journal has been committed, for readers of other processes. It is never synced:
-/// after a power cut the journal itself tells.
+/// How far the journal has been committed, for readers of other processes. It stands in two places
+/// that take turns: a process that is killed while it writes one leaves what the other says. It
+/// is never synced: after a power cut the journal itself tells.
 #[derive(Debug)]
 pub(super) struct Generation(File);
+
+/// Bytes of one of the two.
+const TOLD: usize = 24;
+
+/// What one of the two says, if it is sound.
+fn told(bytes: &[u8]) -> Option<Position> {
+    let (told, sum) = bytes.split_at_checked(TOLD - 4)?;
+    if sum != crc32fast::hash(told).to_le_bytes() {
+        return None;
+    }
+    let (number, rest) = told.split_first_chunk()?;
+    let (end, chain) = rest.split_first_chunk()?;
+    let chain = u32::from_le_bytes(chain.try_into().ok()?);
+    Some(Position { number: u64::from_le_bytes(*number), end: u64::from_le_bytes(*end), chain })
+}
 
 impl Generation {
     pub(super) fn open(base: &Folder) -> Result<Self> {
@@ -169,34 +185,45 @@ impl Generation {
 
     /// What is told; `None` when nothing sound is.
     pub(super) fn read(&self) -> Result<Option<Position>> {
-        // A reader beside a writer may see half of a new one.
+        // A reader beside quick writers may see half of each.
         for _ in 0..100 {
-            let mut bytes = [0; 24];
-            let read = self.0.read_at(&mut bytes, 0)?;
-            let (told, sum) = bytes.split_at(20);
-            if read == bytes.len() && sum == crc32fast::hash(told).to_le_bytes() {
-                let number = |at: usize| {
-                    let mut number = [0; 8];
-                    number.copy_from_slice(&told[at..at + 8]);
-                    u64::from_le_bytes(number)
-                };
-                let mut chain = [0; 4];
-                chain.copy_from_slice(&told[16..]);
-                let chain = u32::from_le_bytes(chain);
-                return Ok(Some(Position { number: number(0), end: number(8), chain }));
+            if let (Some(told), _) = self.newest()? {
+                return Ok(Some(told));
             }
             std::hint::spin_loop();
         }
         Ok(None)
     }
 
+    /// The newer of the two, and where the other one stands.
+    fn newest(&self) -> Result<(Option<Position>, u64)> {
+        let mut bytes = [0; 2 * TOLD];
+        let mut read = 0;
+        while read < bytes.len() {
+            match self.0.read_at(&mut bytes[read..], read as u64)? {
+                0 => break,
+                n => read += n,
+            }
+        }
+        let (first, second) = bytes[..read].split_at(read.min(TOLD));
+        let place = |told: Option<Position>| told.map(|told| (told.number, told.end));
+        let (first, second) = (told(first), told(second));
+        if place(first) >= place(second) && first.is_some() {
+            Ok((first, TOLD as u64))
+        } else {
+            Ok((second, 0))
+        }
+    }
+
+    /// Tells a newer position, with the lock held.
     pub(super) fn publish(&self, at: Position) -> Result<()> {
-        let mut bytes = Vec::with_capacity(24);
+        let mut bytes = Vec::with_capacity(TOLD);
         bytes.extend(at.number.to_le_bytes());
         bytes.extend(at.end.to_le_bytes());
         bytes.extend(at.chain.to_le_bytes());
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        self.0.write_all_at(&bytes, 0)
+        let (_, other) = self.newest()?;
+        self.0.write_all_at(&bytes, other)
     }
 
     pub(super) fn sync(&self) -> Result<()> {

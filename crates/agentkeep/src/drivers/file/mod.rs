@@ -53,6 +53,13 @@ use crate::schema::{Key, Log, Namespace, Schema, Stream};
 
 const NAME: &str = "file";
 
+/// The file name of an id or of a key's parts, for the fuzz targets.
+#[cfg(feature = "conformance")]
+#[doc(hidden)]
+pub fn file_name(parts: &[&str]) -> String {
+    escape::joined(parts.iter().copied())
+}
+
 /// A store in a folder of files.
 pub struct Files {
     schema: &'static Schema,

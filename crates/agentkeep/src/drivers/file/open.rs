@@ -67,7 +67,13 @@ pub(super) fn open(
                 .at(path.display().to_string())
                 .advice("restore the files from a backup"));
         }
-        Some(identity) => identity,
+        Some(identity) => {
+            // Whoever gave the store its name may have been killed before that was on the disk.
+            if store.options.sync() {
+                store.base.sync().map_err(|error| cannot(&error))?;
+            }
+            identity
+        }
         None => {
             refuse_headless(&store)?;
             make(schema, &store).map_err(|error| cannot(&error))?
@@ -264,7 +270,7 @@ fn make(schema: &Schema, store: &Store) -> std::io::Result<Identity> {
         store: uuid::Uuid::new_v4().to_string(),
         epoch: 1,
     };
-    store.base.make_sub(NAMESPACES)?;
+    store.base.make_sub(NAMESPACES, false)?;
     if sync {
         store.generation.sync()?;
         store.base.sync()?;

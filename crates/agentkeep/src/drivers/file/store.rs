@@ -42,7 +42,7 @@ pub(super) struct Store {
     indexes: Mutex<HashMap<(Namespace, StreamKey), SharedIndex>>,
     files: Mutex<HashMap<FileKey, Arc<File>>>,
     pub(super) closed: AtomicBool,
-    pub(super) poisoned: AtomicBool,
+    poisoned: AtomicBool,
 }
 
 type SharedIndex = Arc<Mutex<Index>>;
@@ -111,6 +111,16 @@ impl Store {
             closed: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
         }
+    }
+
+    /// True when the disk has failed under this handle in a way that makes what it says now
+    /// worthless: nothing is written any more.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire) || self.base.disk_failed()
+    }
+
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
     }
 
     pub(super) fn still_open(&self) -> Result<()> {

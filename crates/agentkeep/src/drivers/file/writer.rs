@@ -2,7 +2,6 @@
 //! journal, brought to the disk once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -97,7 +96,7 @@ impl Writer {
     }
 
     fn refuse_if_poisoned(&self) -> Result<()> {
-        if self.store.poisoned.load(Ordering::Acquire) { Err(poisoned()) } else { Ok(()) }
+        if self.store.is_poisoned() { Err(poisoned()) } else { Ok(()) }
     }
 
     /// Tells the thread to end when it has done what is queued.
@@ -154,7 +153,7 @@ impl Thread {
     /// Brings what is in the journal into its place; that can wait if somebody is in the way.
     fn settle(&mut self) {
         self.idle = true;
-        if !self.store.poisoned.load(Ordering::Acquire)
+        if !self.store.is_poisoned()
             && let Ok(_held) = self.store.lock.hold(Instant::now())
         {
             let _ = checkpoint::run(&self.store);
@@ -217,7 +216,7 @@ impl Thread {
     /// Commits a group: all that is not refused, or nothing.
     fn commit(&self, group: &[Asked]) -> Result<Vec<Answer>> {
         let store = &*self.store;
-        if store.poisoned.load(Ordering::Acquire) {
+        if store.is_poisoned() {
             return Err(poisoned());
         }
         let since = group.first().map_or_else(Instant::now, |asked| asked.since);
@@ -311,12 +310,11 @@ fn write(store: &Store, prepared: Prepared) -> Result<()> {
     if store.options.sync()
         && let Err(error) = store.journal.sync(before.number)
     {
-        // What the disk holds now is not known, and asking it again would lie.
-        store.poisoned.store(true, Ordering::Release);
         return Err(unsure().caused_by(error));
     }
     if let Err(error) = store.generation.publish(after) {
-        store.poisoned.store(true, Ordering::Release);
+        // The others would not learn of it.
+        store.poison();
         return Err(unsure().caused_by(error));
     }
     let mut state = store.state_mut();

@@ -5,6 +5,7 @@ mod attachments;
 pub(crate) mod check;
 pub(crate) mod collect;
 mod containers;
+mod counts;
 mod cut;
 pub(crate) mod definitions;
 pub(crate) mod delete;

@@ -1,12 +1,12 @@
 //! Sessions.
 
-use super::collect;
 use super::delete::DeleteSession;
 use super::fork::{self, At, ForkSession};
 use super::images::merge;
 use super::lists;
 use super::save::{Change, SaveIntent, SaveOptions, UpdateIntent};
 use super::view::not_found;
+use super::{collect, counts};
 use crate::error::Result;
 use crate::json::Json;
 use crate::model::Session;
@@ -128,6 +128,15 @@ impl<'a> Sessions<'a> {
     /// `InvalidInput` for a damaged continuation.
     pub async fn by_tag(&self, tag: &str, list: &List) -> Result<Page<Session>> {
         lists::page(self.space, "by_tag", Some(tag), list).await
+    }
+
+    /// How many messages each of these sessions has, in their order; `None` for those that are not
+    /// there. For lists: all of them in a few calls.
+    ///
+    /// # Errors
+    /// `InvalidId`.
+    pub async fn message_counts(&self, ids: &[&str]) -> Result<Vec<Option<u64>>> {
+        counts::of(self.space, ids).await
     }
 
     /// Forks a session: a copy of its record under `new_id` that shares the messages up to `at`.

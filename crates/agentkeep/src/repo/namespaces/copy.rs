@@ -30,9 +30,10 @@ pub(super) fn refuse_same(from: &Space, to: &Space) -> Result<()> {
         .advice("give it another name"))
 }
 
+/// The old namespace must be there, and no import under way in it: before anything is made.
 pub(super) async fn expect_live(from: &Space) -> Result<()> {
     match State::load(from).await? {
-        State::Live { .. } => Ok(()),
+        State::Live { .. } => Pending::load(from).await?.refuse_importing(),
         _ => Err(not_found(from)),
     }
 }

@@ -108,3 +108,75 @@ async fn recovering_twice_is_recovering_once() {
     assert_eq!(containers(&store).await.unwrap(), ["a", "b", "c"]);
     sound(&store).await;
 }
+
+/// A process was killed when it had begun the next turn of the journal and told nobody; others went
+/// on with the turn before.
+#[tokio::test]
+async fn a_turn_that_was_begun_and_left_costs_nobody_a_commit() {
+    let (home, store) = working().await;
+    let at = store.store.state().position;
+    store.store.journal.begin(at.number + 1, at.end, false).unwrap();
+    commit(&store, vec![put("later", "{}"), append("x", &["m5"])]).await.unwrap();
+    let with_generation = copy(&home);
+    // As after a power cut: the generation is not to be relied upon.
+    let without = copy(&home);
+    fs::remove_file(without.path().join("generation")).unwrap();
+    for crashed in [with_generation, without] {
+        let store = crashed.open().await;
+        assert_eq!(containers(&store).await.unwrap(), ["a", "b", "c", "later"]);
+        assert_eq!(ids(&store, "x").await.unwrap(), ["m1", "m2", "m3", "m4", "m5"]);
+        sound(&store).await;
+    }
+}
+
+/// A process was killed half-way in telling the others how far it came.
+#[tokio::test]
+async fn half_a_generation_disturbs_nobody() {
+    use std::os::unix::fs::FileExt as _;
+    let (home, store) = working().await;
+    let other = home.open().await;
+    let newest = store.store.generation.read().unwrap();
+    let file = fs::File::options().read(true).write(true).open(home.path().join("generation"));
+    let file = file.unwrap();
+    let mut both = [0; 48];
+    file.read_exact_at(&mut both, 0).unwrap();
+    // The one that would be written next is the older one.
+    for half in [0, 24] {
+        file.write_all_at(&[7; 12], half).unwrap();
+        if store.store.generation.read().unwrap() == newest {
+            break;
+        }
+        file.write_all_at(&both, 0).unwrap();
+    }
+    assert_eq!(ids(&other, "x").await.unwrap(), ["m1", "m2", "m3", "m4"]);
+    commit(&other, vec![append("x", &["m5"])]).await.unwrap();
+    commit(&store, vec![append("x", &["m6"])]).await.unwrap();
+    for store in [&store, &other] {
+        assert_eq!(ids(store, "x").await.unwrap(), ["m1", "m2", "m3", "m4", "m5", "m6"]);
+    }
+}
+
+/// The first commit of a namespace left lines, and never came to its end.
+#[tokio::test]
+async fn a_namespace_that_never_was_is_no_damage() {
+    let home = Home::new();
+    filled(&home).await;
+    let logs = home.path().join("namespaces/never/logs/messages");
+    fs::create_dir_all(&logs).unwrap();
+    fs::write(logs.join("x.jsonl"), "half a line").unwrap();
+    let store = home.open().await;
+    let report = store.check().await.unwrap();
+    assert!(report.is_sound() && report.due.len() == 1, "{report:?}");
+    // It comes into being later.
+    let batch = Batch { operations: vec![append("x", &["n1"])], ..Batch::new(named("never")) };
+    store.commit(batch).await.unwrap();
+    sound(&store).await;
+    // One that has records has lost what it says of itself.
+    fs::remove_file(home.path().join("namespaces/never/namespace.json")).unwrap();
+    fs::remove_file(home.path().join("namespaces/never/state.json")).unwrap();
+    assert!(!store.check().await.unwrap().is_sound());
+}
+
+fn named(name: &str) -> Namespace {
+    Namespace::new(name).unwrap()
+}

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Options;
@@ -234,6 +235,8 @@ pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection> {
     }
     connection.busy_timeout(longest_wait(options.timeout)).map_err(map)?;
     connection.set_prepared_statement_cache_capacity(256);
+    // Else a statement is parsed again for each new value of a range or a limit.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(map)?;
     let synchronous = match options.durability {
         Durability::Power => "FULL",
         Durability::Process => "NORMAL",

@@ -74,13 +74,18 @@ fn in_transaction<T>(
     connection: &Connection,
     read: impl FnOnce(&Connection) -> Result<T>,
 ) -> Result<T> {
-    let transaction = connection.unchecked_transaction().map_err(map)?;
-    let result = read(&transaction)?;
+    // Prepared once: parsing them again costs as much as reading a row.
+    connection.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map_err(map)?;
+    let result = read(connection);
     // At some errors SQLite ends it by itself; a check has noted them, and goes on.
     if !connection.is_autocommit() {
-        transaction.commit().map_err(map)?;
+        let end = |sql| connection.prepare_cached(sql).and_then(|mut end| end.execute([]));
+        match &result {
+            Ok(_) => end("COMMIT").map(|_| ()).map_err(map)?,
+            Err(_) => end("ROLLBACK").map_or((), |_| ()),
+        }
     }
-    Ok(result)
+    result
 }
 
 /// Runs blocking work off the caller's thread.

@@ -5,37 +5,36 @@
 //! written: in one commit if that holds it, else in many (see `imports`). What is there already
 //! with the same content is left alone, so a load can be repeated, also after a kill.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod intents;
+mod known;
+mod met;
+
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use serde::Serialize;
-
+use self::intents::{Create, NoteGrowth, PutDefinition};
+use self::known::Current;
+use self::met::Found;
 use super::add::AddIntent;
 use super::definitions;
 use super::imports::{self, Run, Stage};
-use super::lineage::{Lineage, Segment};
 use super::lists::Kept;
 use super::parents::Parents;
 use super::pending::Pending;
 use super::save::{Savable, SaveIntent, SaveOptions};
-use super::view::View;
-use crate::driver::{Expect, Operation, Put, Record, Save};
+use crate::driver::{Record, Save};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
-use crate::model::{Container, Image, Message, Session, StoredMessage};
-use crate::repo::plan::{Guard, Intent, Plan};
+use crate::model::{Container, Image, Message, Session};
 use crate::repo::space::Space;
 use crate::repo::unit::Unit;
 use crate::schema::{Key, Stream, Turn};
+
+pub use met::{Loaded, Met, Tally};
 
 /// Most operations of a load that comes in with one commit, and of each commit of a larger one.
 const STEP: usize = 4_000;
 /// Most bytes of such a commit.
 const STEP_BYTES: usize = 8 << 20;
-/// Messages read at once from a session that is there already.
-const LOOK: u64 = 2_000;
 /// How often a long load says that it has not been given up.
 const RENEW: Duration = Duration::from_hours(1);
 
@@ -59,43 +58,6 @@ pub struct Load {
     session: Option<Current>,
 }
 
-/// What a load does, or would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Loaded {
-    /// Containers.
-    pub containers: Tally,
-    /// Images.
-    pub images: Tally,
-    /// Sessions.
-    pub sessions: Tally,
-    /// Messages.
-    pub messages: Tally,
-    /// Definitions that are no images.
-    pub definitions: Tally,
-}
-
-/// How many of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    /// Taken in.
-    pub new: u64,
-    /// There already, with the same content.
-    pub unchanged: u64,
-    /// There already, with other content: left alone.
-    pub differing: u64,
-}
-
-/// What the store has of something that is to come in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Met {
-    /// Nothing.
-    New,
-    /// The same.
-    Same,
-    /// Something else.
-    Other,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Look,
@@ -103,54 +65,6 @@ enum Mode {
     Nothing,
     One,
     Many,
-}
-
-/// What an earlier, interrupted run of the same import has written is new and there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Missing,
-    Mine,
-    Same,
-    Other,
-}
-
-/// The session whose messages are being given.
-#[derive(Debug)]
-struct Current {
-    id: String,
-    /// What it holds already, if it was there.
-    known: Option<Known>,
-    /// True when it was there before the import.
-    grows: bool,
-}
-
-#[derive(Debug)]
-struct Known {
-    lineage: Arc<Lineage>,
-    /// Messages without an id, by the hash of their text: how many there are of each.
-    nameless: HashMap<[u8; 16], (u32, bool)>,
-    /// The place with which the next message is compared first.
-    at: u64,
-}
-
-impl From<Found> for Met {
-    fn from(found: Found) -> Self {
-        match found {
-            Found::Missing | Found::Mine => Self::New,
-            Found::Same => Self::Same,
-            Found::Other => Self::Other,
-        }
-    }
-}
-
-impl Tally {
-    fn count(&mut self, found: Found) {
-        match Met::from(found) {
-            Met::New => self.new += 1,
-            Met::Same => self.unchanged += 1,
-            Met::Other => self.differing += 1,
-        }
-    }
 }
 
 impl Load {
@@ -413,161 +327,5 @@ impl Load {
             }
         }
         Ok(found)
-    }
-
-    /// What a session holds that is there already.
-    async fn known(&self, id: &str) -> Result<Option<Known>> {
-        let Some((lineage, _)) = Lineage::load(&self.space, id).await? else { return Ok(None) };
-        let view = View::of(&self.space, id, (*lineage).clone());
-        let (mut nameless, mut at) = (HashMap::new(), 0);
-        loop {
-            let gone = || Error::new(Kind::Conflict, "messages were taken away meanwhile");
-            let some = view.range(at, at + LOOK).await?.ok_or_else(gone)?;
-            for stored in some.iter().filter(|stored| stored.message.id().is_none()) {
-                let mine = self.is_mine(stored.turn.as_deref());
-                let place = nameless.entry(digest(&stored.message)).or_insert((0, mine));
-                place.0 += 1;
-            }
-            if (some.len() as u64) < LOOK {
-                return Ok(Some(Known { lineage, nameless, at: 0 }));
-            }
-            at += LOOK;
-        }
-    }
-
-    async fn compare_messages(
-        &self,
-        current: &mut Current,
-        messages: &[Message],
-    ) -> Result<Vec<Found>> {
-        let Some(known) = &mut current.known else {
-            return Ok(vec![Found::Missing; messages.len()]);
-        };
-        let view = View::of(&self.space, &current.id, (*known.lineage).clone());
-        let mut found = self.in_step(&view, known, messages).await?;
-        let is_sought = |(message, found): &(&Message, &Option<Found>)| {
-            found.is_none() && message.id().is_some()
-        };
-        let sought = messages.iter().zip(&found).filter(is_sought);
-        let ids: Vec<_> = sought.filter_map(|(message, _)| message.entry_id()).cloned().collect();
-        let stored = if ids.is_empty() { Vec::new() } else { view.by_ids(&ids).await? };
-        // Where the rest may go on in step.
-        if let Some(last) = stored.iter().map(|stored| stored.index).max() {
-            known.at = known.at.max(last + 1);
-        }
-        let by_id: HashMap<_, _> =
-            stored.iter().filter_map(|stored| Some((stored.message.id()?, stored))).collect();
-        for (message, found) in messages.iter().zip(&mut found).filter(|(_, found)| found.is_none())
-        {
-            *found = Some(match message.id() {
-                Some(id) => by_id.get(id).map_or(Found::Missing, |old| {
-                    if old.message.json() == message.json() { self.same(old) } else { Found::Other }
-                }),
-                None => match known.nameless.get_mut(&digest(message)) {
-                    Some((left, mine)) if *left > 0 => {
-                        *left -= 1;
-                        if *mine { Found::Mine } else { Found::Same }
-                    }
-                    _ => Found::Missing,
-                },
-            });
-        }
-        Ok(found.into_iter().flatten().collect())
-    }
-
-    /// Compares with the messages at the same places, which are read one after the other: what
-    /// has come in before mostly stands there. `None` for those that differ.
-    async fn in_step(
-        &self,
-        view: &View<'_>,
-        known: &mut Known,
-        messages: &[Message],
-    ) -> Result<Vec<Option<Found>>> {
-        let mut found = vec![None; messages.len()];
-        let there = view.range(known.at, known.at + messages.len() as u64).await?;
-        for ((message, stored), found) in
-            messages.iter().zip(there.unwrap_or_default()).zip(&mut found)
-        {
-            let same = stored.message.entry_id() == message.entry_id()
-                && stored.message.json() == message.json();
-            if !same {
-                continue;
-            }
-            if message.id().is_none()
-                && let Some((left, _)) = known.nameless.get_mut(&digest(message))
-            {
-                *left = left.saturating_sub(1);
-            }
-            *found = Some(self.same(&stored));
-            known.at = stored.index + 1;
-        }
-        Ok(found)
-    }
-
-    fn same(&self, stored: &StoredMessage) -> Found {
-        if self.is_mine(stored.turn.as_deref()) { Found::Mine } else { Found::Same }
-    }
-}
-
-fn digest(message: &Message) -> [u8; 16] {
-    let mut digest = [0; 16];
-    digest.copy_from_slice(&blake3::hash(message.json().as_str().as_bytes()).as_bytes()[..16]);
-    digest
-}
-
-/// Makes a session with a stream of its own.
-#[derive(Debug)]
-struct Create {
-    session: Session,
-    stream: Stream,
-}
-
-#[async_trait]
-impl Intent for Create {
-    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
-        plan.settled().await?;
-        let id = self.session.id();
-        let key = Session::key(id)?;
-        let meanwhile = Error::new(Kind::Conflict, "somebody else made the session meanwhile")
-            .at(key.to_string())
-            .advice("load again");
-        plan.expect(Expect::Absent(key.clone()), Guard::Answer(meanwhile));
-        plan.put(key, self.session.json().clone(), Save::Any)?;
-        let segment = Segment { stream: self.stream.clone(), from: 1, to: None };
-        plan.create_lineage(id, Lineage { segments: vec![segment], ..Lineage::default() });
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct PutDefinition {
-    put: Put,
-}
-
-#[async_trait]
-impl Intent for PutDefinition {
-    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
-        plan.settled().await?;
-        plan.push(Operation::Put(self.put.clone()));
-        Ok(())
-    }
-}
-
-/// Notes that the import adds to a session which was there before: undoing takes its messages
-/// out of that session.
-#[derive(Debug)]
-struct NoteGrowth {
-    import: Turn,
-    session: String,
-}
-
-#[async_trait]
-impl Intent for NoteGrowth {
-    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
-        let key = definitions::key(self.import.as_str(), &self.session)?;
-        if plan.writes(&key) {
-            return Ok(());
-        }
-        plan.put(key, Json::assembled("{}".to_owned()), Save::Any)
     }
 }

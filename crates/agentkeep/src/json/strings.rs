@@ -1,0 +1,133 @@
+//! Scanning strings, where most bytes of a body are.
+
+use super::scan::{Problem, ScanError, Scanner, Surrogates, error};
+
+impl Scanner<'_> {
+    pub(super) fn string(&mut self) -> Result<(), ScanError> {
+        let opening = self.at;
+        self.out.push_read(opening, '"');
+        self.at += 1;
+        let mut run = self.at;
+        loop {
+            self.at += plain(&self.input[self.at..]);
+            match self.peek() {
+                None => return Err(error(opening, Problem::Syntax("unterminated string"))),
+                Some(b'"') => {
+                    self.out.push_input(run, self.at);
+                    self.out.push_read(self.at, '"');
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.out.push_input(run, self.at);
+                    self.escape()?;
+                    run = self.at;
+                }
+                Some(_) => return Err(self.syntax("raw control character in a string")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), ScanError> {
+        let start = self.at;
+        let decoded = match self.input.get(start + 1) {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(start),
+            _ => return Err(error(start, Problem::Syntax("unknown escape"))),
+        };
+        self.at = start + 2;
+        self.out.push_escaped(decoded);
+        Ok(())
+    }
+
+    fn unicode_escape(&mut self, start: usize) -> Result<(), ScanError> {
+        let first = self.hex4(start)?;
+        self.at = start + 6;
+        let decoded = match first {
+            0xd800..=0xdbff if self.input[self.at..].starts_with(b"\\u") => {
+                let second = self.hex4(self.at)?;
+                if (0xdc00..=0xdfff).contains(&second) {
+                    self.at += 6;
+                    char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
+                } else {
+                    None
+                }
+            }
+            _ => char::from_u32(first),
+        };
+        match (decoded, self.surrogates) {
+            (Some(c), _) => self.out.push_escaped(c),
+            (None, Surrogates::Replace) => {
+                self.out.push('\u{fffd}');
+                self.replaced += 1;
+            }
+            (None, Surrogates::Refuse) => {
+                return Err(error(start, Problem::LoneSurrogate));
+            }
+        }
+        Ok(())
+    }
+
+    fn hex4(&self, backslash: usize) -> Result<u32, ScanError> {
+        let malformed = || error(backslash, Problem::Syntax("malformed \\u escape"));
+        let digits = self.input.get(backslash + 2..backslash + 6).ok_or_else(malformed)?;
+        digits.iter().try_fold(0, |value, &byte| {
+            let digit = char::from(byte).to_digit(16).ok_or_else(malformed)?;
+            Ok(value * 16 + digit)
+        })
+    }
+}
+
+/// How many bytes from the start on are neither a quote, a backslash nor a control character:
+/// eight at a time.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // The lowest byte that is marked is 0; those above it may be marked wrongly.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let quote = zero(word ^ (ONES * u64::from(b'"')));
+        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
+        let found = control | quote | backslash;
+        if found != 0 {
+            return place * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    let rest = rest.iter().position(special).unwrap_or(rest.len());
+    words.len() * 8 + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_bytes_are_counted_like_one_by_one() {
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        for length in 0..40 {
+            for place in 0..length {
+                for byte in 0..=255 {
+                    let mut bytes = vec![0xc3_u8; length];
+                    bytes[place] = byte;
+                    // What stands behind the first one must not matter, nor what is near it.
+                    if place + 1 < length {
+                        bytes[place + 1] = byte ^ 1;
+                    }
+                    let slow = bytes.iter().position(special).unwrap_or(length);
+                    assert_eq!(plain(&bytes), slow, "{bytes:?}");
+                }
+            }
+        }
+    }
+}
