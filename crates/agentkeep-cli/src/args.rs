@@ -355,13 +355,28 @@ pub(crate) struct Doomed {
 /// `schema ...`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schema {
-    /// The tables, fields, indexes and logs of this version.
-    #[command(after_help = "Needs no store.\n\nExample:\n  agentkeep schema print --json")]
-    Print,
+    /// The tables, fields, indexes and logs of this version; for a server, the SQL that makes them.
+    #[command(
+        after_help = "Needs no store, and connects to none: a role that may not create lets \
+                            its owner run the SQL.\n\nExamples:\n  agentkeep schema print --json\n  \
+                            agentkeep schema print --sql 'postgres://me@host/db?schema=keep' | psql"
+    )]
+    Print(SchemaPrint),
     /// Bring a store of an older format up to date, in one commit.
     #[command(after_help = "Every command does so when it opens a store, unless its URL says \
                             upgrade=no.\n\nExample:\n  agentkeep schema upgrade")]
     Upgrade,
+}
+
+/// `schema print`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SchemaPrint {
+    /// The SQL for the store of this URL, or for a driver: `postgres`.
+    #[arg(long, value_name = "URL", alias = "driver")]
+    pub(crate) sql: Option<String>,
+    /// Only what brings a store of this format up to date.
+    #[arg(long, value_name = "FORMAT", default_value_t = 0, requires = "sql")]
+    pub(crate) from: u32,
 }
 
 /// `demo`.

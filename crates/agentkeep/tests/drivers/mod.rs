@@ -1,5 +1,9 @@
 //! The drivers that the tests of repositories run on.
 
+#[cfg(feature = "postgres")]
+#[path = "../fixtures/postgres.rs"]
+mod postgres;
+
 use agentkeep::Store;
 
 /// Runs each function as a test on each driver.
@@ -23,6 +27,13 @@ macro_rules! on_every_driver {
                 $crate::drivers::kept("sqlite", super::$name).await;
             })*
         }
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                $crate::drivers::on_postgres(stringify!($name), super::$name).await;
+            })*
+        }
     };
 }
 
@@ -42,7 +53,20 @@ pub(crate) async fn kept<F: Future<Output = ()>>(scheme: &str, test: impl FnOnce
     let folder = tempfile::tempdir().unwrap();
     // The tests of this file are about meaning; what survives a power cut is tested elsewhere.
     let url = format!("{scheme}:{}/keep?durability=process", folder.path().display());
-    let store = opened(&url).await;
+    looked_after(&url, test).await;
+}
+
+/// Runs a test on a store in a schema of its own, and looks at the store afterwards.
+#[cfg(feature = "postgres")]
+pub(crate) async fn on_postgres<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Store) -> F) {
+    if postgres::is_there(name) {
+        let place = postgres::Place::new();
+        looked_after(&place.url(), test).await;
+    }
+}
+
+async fn looked_after<F: Future<Output = ()>>(url: &str, test: impl FnOnce(Store) -> F) {
+    let store = opened(url).await;
     test(store.clone()).await;
     let report = store.check().await.unwrap();
     assert!(report.is_sound(), "{report:?}");
