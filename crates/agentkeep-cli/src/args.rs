@@ -128,10 +128,12 @@ pub(crate) struct Import {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Origin {
     /// Take in an AgentX store in any of its forms, recognised by content: SQLite file, directory
-    /// tree, JSON backup, Redis dump as JSON; or its event queue.
+    /// tree, JSON backup, Redis dump as JSON; its event queue; or a live PostgreSQL database.
     #[command(
         after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
-                      again changes nothing, and goes on after an interruption.\n\nExample:\n  \
+                      again changes nothing, and goes on after an interruption.\n\nA live database is \
+                      named by its URL, as postgres://reader@host/database?schema=public, and read \
+                      as it is at one moment.\n\nExample:\n  \
                       agentkeep import agentx ./data/agentx.db\n  \
                       agentkeep import agentx ./backup.json --dry-run\n  \
                       agentkeep import agentx ./data/queue.db"
@@ -142,7 +144,7 @@ pub(crate) enum Origin {
 /// `import agentx`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportAgentx {
-    /// The SQLite file, folder, JSON backup, Redis dump or queue.db.
+    /// The SQLite file, folder, JSON backup, Redis dump or queue.db; or postgres://...
     pub(crate) path: PathBuf,
     /// Say what would come in, and write nothing.
     #[arg(long)]

@@ -15,6 +15,7 @@ mod ddl;
 mod encode;
 mod errors;
 mod find;
+mod foreign;
 mod get;
 mod hints;
 mod locks;
@@ -38,6 +39,7 @@ use async_trait::async_trait;
 
 use self::committer::{Committer, Shared};
 use self::connections::{Connections, reading};
+pub use self::foreign::Foreign;
 use self::hints::{Hints, Listening};
 use self::locks::Names;
 pub use self::options::{Options, Tls};
