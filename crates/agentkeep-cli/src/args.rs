@@ -66,6 +66,14 @@ pub(crate) enum Command {
                       agentkeep export backup.json\n  agentkeep export | gzip > backup.json.gz"
     )]
     Export(Export),
+    /// Copy into another store, on whatever database that is.
+    #[command(
+        after_help = "Ids, contents, numbers and attachments stay the same. Each namespace is of one \
+                      moment, and comes all or not at all; after an interruption the same command with \
+                      --keep goes on.\n\nExample:\n  agentkeep copy file:./copy\n  agentkeep copy \
+                      sqlite:./acme.db acme"
+    )]
+    Copy(Copy),
     /// How much is kept, where, and how safely.
     #[command(after_help = "Example:\n  agentkeep stats --json")]
     Stats,
@@ -111,6 +119,20 @@ pub(crate) enum Command {
     /// The process that the demo kills.
     #[command(hide = true)]
     DemoWriter(DemoWriter),
+}
+
+/// `copy`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Copy {
+    /// The store to copy into, made if it is not there: postgres://..., sqlite:..., file:...
+    #[arg(value_name = "URL")]
+    pub(crate) to: String,
+    /// Only these namespaces.
+    #[arg(value_name = "NAMESPACE")]
+    pub(crate) namespaces: Vec<String>,
+    /// Leave namespaces that are there already as they are, instead of refusing to begin.
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 /// `import ...`.
@@ -360,8 +382,8 @@ pub(crate) enum Schema {
     /// The tables, fields, indexes and logs of this version; for a server, the SQL that makes them.
     #[command(
         after_help = "Needs no store, and connects to none: a role that may not create lets \
-                            its owner run the SQL.\n\nExamples:\n  agentkeep schema print --json\n  \
-                            agentkeep schema print --sql 'postgres://me@host/db?schema=keep' | psql"
+                            its owner run the SQL.\n\nExample:\n  agentkeep schema print --json\n  \
+                            agentkeep schema print --sql 'postgres://me@host/db?schema=keep' > keep.sql"
     )]
     Print(SchemaPrint),
     /// Bring a store of an older format up to date, in one commit.
@@ -415,6 +437,9 @@ impl Command {
                 | Namespaces::Erase(_),
             ) => again,
             Self::Import(_) => "all has been taken in, or nothing; import again to be sure",
+            Self::Copy(_) => {
+                "what is not whole does not show; the same command with --keep goes on"
+            }
             Self::Export(_) => "no file was written; export again",
             Self::Demo(_) | Self::DemoWriter(_) => {
                 "the demo's folder stays; begin again in another"
