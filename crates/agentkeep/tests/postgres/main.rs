@@ -15,6 +15,7 @@ mod fixture;
 
 mod dying;
 mod killing;
+mod limits;
 mod opening;
 mod pooler;
 mod proxy;

@@ -40,12 +40,21 @@ impl Server {
         script(&self.name, &["restart", "postgres"]);
     }
 
+    /// A connection as anybody has it.
+    pub(crate) async fn client(&self) -> tokio_postgres::Client {
+        let connected = tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await;
+        let (client, connection) = connected.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
     pub(crate) async fn run(&self, sql: &str) {
-        let (client, connection) =
-            tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await.unwrap();
-        let task = tokio::spawn(connection);
-        client.batch_execute(sql).await.unwrap();
-        task.abort();
+        self.client().await.batch_execute(sql).await.unwrap();
+    }
+
+    /// The one text that is answered.
+    pub(crate) async fn ask(&self, sql: &str) -> String {
+        self.client().await.query_one(sql, &[]).await.unwrap().get(0)
     }
 }
 
