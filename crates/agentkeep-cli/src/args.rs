@@ -137,6 +137,22 @@ pub(crate) enum Origin {
                       agentkeep import agentx ./data/queue.db"
     )]
     Agentx(ImportAgentx),
+    /// Take in Agentry Lab's transcripts. Its checkpoints are pickled and stay where they are.
+    #[command(
+        after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
+                      again takes what has been added since.\n\nExample:\n  \
+                      agentkeep import agentrylab ./outputs\n  \
+                      agentkeep import agentrylab ./outputs --dry-run"
+    )]
+    Agentrylab(ImportAgentrylab),
+    /// Take in the snapshots of runs that dudko-dev/agent keeps in SQLite (`runs.db`).
+    #[command(
+        after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
+                      again changes nothing, and goes on after an interruption.\n\nExample:\n  \
+                      agentkeep import runs ./runs.db\n  \
+                      agentkeep import runs ./runs.db --dry-run"
+    )]
+    Runs(ImportRuns),
 }
 
 /// `import agentx`.
@@ -144,6 +160,31 @@ pub(crate) enum Origin {
 pub(crate) struct ImportAgentx {
     /// The SQLite file, folder, JSON backup, Redis dump or queue.db.
     pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ImportArgs,
+}
+
+/// `import agentrylab`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportAgentrylab {
+    /// The folder that it writes, with transcripts and checkpoints.db.
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ImportArgs,
+}
+
+/// `import runs`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportRuns {
+    /// The SQLite file.
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ImportArgs,
+}
+
+/// What all imports have.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportArgs {
     /// Say what would come in, and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -14,9 +14,10 @@ use self::account::{Account, Forked};
 use super::stats::{self, Held};
 use super::{Outcome, open};
 use crate::args::{self, Global};
-use crate::import::agentx::{self, Wish};
+use crate::import::agentx;
 use crate::import::report::Report;
 use crate::import::stop::Stop;
+use crate::import::take::Wish;
 use crate::output::{self, io_error};
 
 /// A data set that AgentX wrote.
