@@ -1,6 +1,8 @@
 //! What can be written on the command line.
 
 pub(crate) mod events;
+pub(crate) mod runs;
+pub(crate) mod transcripts;
 
 use std::path::PathBuf;
 
@@ -87,6 +89,12 @@ pub(crate) enum Command {
         after_help = "Example:\n  agentkeep events tail chat/17 --consumer laptop --ack"
     )]
     Events(events::Events),
+    /// Runs: what agents are in the middle of, or have done.
+    #[command(subcommand, after_help = "Example:\n  agentkeep runs list --abandoned")]
+    Runs(runs::Runs),
+    /// Transcripts: what happened in a thread, in order.
+    #[command(subcommand, after_help = "Example:\n  agentkeep transcripts show THREAD --follow")]
+    Transcripts(transcripts::Transcripts),
     /// Namespaces: the tenants, users or projects that share the store.
     #[command(subcommand, after_help = "Example:\n  agentkeep namespaces list")]
     Namespaces(Namespaces),
@@ -428,7 +436,11 @@ impl Command {
         let again = "ask again to go on; agentkeep check tells what is due";
         Some(match self {
             Self::Sessions(Sessions::Show(ShowSession { follow: true, .. }))
-            | Self::Events(events::Events::Tail(events::Tail { follow: true, .. })) => return None,
+            | Self::Events(events::Events::Tail(events::Tail { follow: true, .. }))
+            | Self::Transcripts(transcripts::Transcripts::Show(transcripts::Show {
+                follow: true,
+                ..
+            })) => return None,
             Self::Events(events::Events::Publish(_)) => {
                 "what a cursor was answered for is published"
             }
@@ -439,7 +451,9 @@ impl Command {
                 | Namespaces::Erase(_),
             ) => again,
             Self::Import(_) => "all has been taken in, or nothing; import again to be sure",
-            Self::Export(_) => "no file was written; export again",
+            Self::Export(_) | Self::Transcripts(transcripts::Transcripts::Export { .. }) => {
+                "no file was written; export again"
+            }
             Self::Demo(_) | Self::DemoWriter(_) => {
                 "the demo's folder stays; begin again in another"
             }

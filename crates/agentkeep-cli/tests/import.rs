@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use support::{Home, expected, fixture, messages_of, names, texts};
+use support::{Home, copy_all, expected, fixture, messages_of, names, texts};
 
 const FORMS: [&str; 4] = ["agentx.db", "agentx-fs", "backup.json", "redis-keys.json"];
 
@@ -17,17 +17,6 @@ fn copied(home: &Home, name: &str) -> PathBuf {
     let copy = home.file("source").join(name);
     copy_all(&fixture(name), &copy);
     copy
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    if from.is_dir() {
-        std::fs::create_dir(to).unwrap();
-        for name in names(from) {
-            copy_all(&from.join(&name), &to.join(&name));
-        }
-    } else {
-        std::fs::write(to, std::fs::read(from).unwrap()).unwrap();
-    }
 }
 
 fn tally(new: u64, unchanged: u64) -> Value {

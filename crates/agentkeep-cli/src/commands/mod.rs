@@ -11,9 +11,11 @@ mod init;
 mod listing;
 mod manual;
 mod namespaces;
+mod runs;
 mod schema;
 mod sessions;
 mod stats;
+mod transcripts;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,8 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Init => init::run(&global).await,
         Command::Export(args) => export::run(&global, &args).await,
         Command::Events(args) => events::run(&global, &args).await,
+        Command::Runs(args) => runs::run(&global, &args).await,
+        Command::Transcripts(args) => transcripts::run(&global, &args).await,
         Command::Namespaces(args) => namespaces::run(&global, &args).await,
         Command::Schema(args) => schema::run(&global, &args).await,
         Command::Completions { shell } => manual::completions(shell),

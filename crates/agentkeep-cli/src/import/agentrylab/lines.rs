@@ -234,9 +234,9 @@ mod tests {
     fn what_was_written_behind_a_torn_entry_is_found() {
         let whole = Json::parse(WHOLE).unwrap().as_str().to_owned();
         let torn = r#"{"t": 1.0, "iter": 0, "agent_id": "b", "content": "to"#;
-        assert_eq!(behind(&format!("{torn}{WHOLE}")), [whole.clone()]);
+        assert_eq!(behind(&format!("{torn}{WHOLE}")), std::slice::from_ref(&whole));
         assert_eq!(behind(&format!("{WHOLE}{WHOLE}")), [whole.clone(), whole.clone()]);
-        assert_eq!(behind(&format!("{WHOLE}{torn}")), [whole.clone()]);
+        assert_eq!(behind(&format!("{WHOLE}{torn}")), std::slice::from_ref(&whole));
         assert_eq!(behind(&format!("\0\0{WHOLE}")), [whole]);
         assert_eq!(behind(torn), [""; 0]);
         // A part of a torn entry is none.
