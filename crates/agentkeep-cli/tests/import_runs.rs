@@ -17,7 +17,7 @@ fn imported(home: &Home, path: &Path, more: &[&str]) -> Value {
     home.json(&[&["import", "runs", path.to_str().unwrap()], more].concat())
 }
 
-/// What `expected.json` says, with what cannot be kept replaced: serde_json refuses lone
+/// What `expected.json` says, with what cannot be kept replaced: `serde_json` refuses lone
 /// surrogates, too.
 fn expected() -> Value {
     let text = std::fs::read_to_string(formats().join("runs/expected.json")).unwrap();
