@@ -55,7 +55,8 @@ fn runs(count: u64) -> Source {
         let (id, trace) = (format!("r{n}"), Value::from(trace).to_string());
         let sql = "INSERT INTO agent_runs VALUES (?1, 'executing', ?2, NULL, ?3, NULL, NULL, ?4, \
                    '{}', 9, 10, 0, NULL, NULL)";
-        file.execute(sql, rusqlite::params![id, n, "x".repeat(2_000), trace]).unwrap();
+        file.execute(sql, rusqlite::params![id, n.cast_signed(), "x".repeat(2_000), trace])
+            .unwrap();
     }
     file.execute_batch("COMMIT").unwrap();
     Source { home, origin: "runs", all: [count, 0, 0] }
