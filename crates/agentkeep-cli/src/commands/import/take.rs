@@ -18,7 +18,7 @@ pub(super) async fn run(global: &Global, origin: &Origin) -> Outcome {
     // First the source: a wrong path should not make a store.
     let report = match origin {
         Origin::Agentx(args) => {
-            let source = agentx::open(&args.path, stop)?;
+            let source = agentx::open(&args.path, stop).await?;
             taken(global, &args.how, async |store, wish| agentx::take(store, source, wish).await)
                 .await?
         }
