@@ -1,6 +1,8 @@
 //! What can be written on the command line.
 
 pub(crate) mod events;
+pub(crate) mod runs;
+pub(crate) mod transcripts;
 
 use std::path::PathBuf;
 
@@ -95,6 +97,12 @@ pub(crate) enum Command {
         after_help = "Example:\n  agentkeep events tail chat/17 --consumer laptop --ack"
     )]
     Events(events::Events),
+    /// Runs: what agents are in the middle of, or have done.
+    #[command(subcommand, after_help = "Example:\n  agentkeep runs list --abandoned")]
+    Runs(runs::Runs),
+    /// Transcripts: what happened in a thread, in order.
+    #[command(subcommand, after_help = "Example:\n  agentkeep transcripts show THREAD --follow")]
+    Transcripts(transcripts::Transcripts),
     /// Namespaces: the tenants, users or projects that share the store.
     #[command(subcommand, after_help = "Example:\n  agentkeep namespaces list")]
     Namespaces(Namespaces),
@@ -119,6 +127,9 @@ pub(crate) enum Command {
     /// The process that the demo kills.
     #[command(hide = true)]
     DemoWriter(DemoWriter),
+    /// The agent that the demo kills and begins again.
+    #[command(hide = true)]
+    DemoRunner(DemoRunner),
 }
 
 /// `copy`.
@@ -161,6 +172,22 @@ pub(crate) enum Origin {
                       agentkeep import agentx ./data/queue.db"
     )]
     Agentx(ImportAgentx),
+    /// Take in Agentry Lab's transcripts. Its checkpoints are pickled and stay where they are.
+    #[command(
+        after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
+                      again takes what has been added since.\n\nExample:\n  \
+                      agentkeep import agentrylab ./outputs\n  \
+                      agentkeep import agentrylab ./outputs --dry-run"
+    )]
+    Agentrylab(ImportAgentrylab),
+    /// Take in the snapshots of runs that dudko-dev/agent keeps in SQLite (`runs.db`).
+    #[command(
+        after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
+                      again changes nothing, and goes on after an interruption.\n\nExample:\n  \
+                      agentkeep import runs ./runs.db\n  \
+                      agentkeep import runs ./runs.db --dry-run"
+    )]
+    Runs(ImportRuns),
 }
 
 /// `import agentx`.
@@ -168,6 +195,31 @@ pub(crate) enum Origin {
 pub(crate) struct ImportAgentx {
     /// The SQLite file, folder, JSON backup, Redis dump or queue.db; or postgres://...
     pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ImportArgs,
+}
+
+/// `import agentrylab`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportAgentrylab {
+    /// The folder that it writes, with transcripts and checkpoints.db.
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ImportArgs,
+}
+
+/// `import runs`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportRuns {
+    /// The SQLite file.
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ImportArgs,
+}
+
+/// What all imports have.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportArgs {
     /// Say what would come in, and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -411,6 +463,13 @@ pub(crate) struct Demo {
     pub(crate) dir: Option<PathBuf>,
 }
 
+/// `demo-runner`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoRunner {
+    /// The run.
+    pub(crate) run: String,
+}
+
 /// `demo-writer`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DemoWriter {
@@ -426,7 +485,11 @@ impl Command {
         let again = "ask again to go on; agentkeep check tells what is due";
         Some(match self {
             Self::Sessions(Sessions::Show(ShowSession { follow: true, .. }))
-            | Self::Events(events::Events::Tail(events::Tail { follow: true, .. })) => return None,
+            | Self::Events(events::Events::Tail(events::Tail { follow: true, .. }))
+            | Self::Transcripts(transcripts::Transcripts::Show(transcripts::Show {
+                follow: true,
+                ..
+            })) => return None,
             Self::Events(events::Events::Publish(_)) => {
                 "what a cursor was answered for is published"
             }
@@ -440,8 +503,10 @@ impl Command {
             Self::Copy(_) => {
                 "what is not whole does not show; the same command with --keep goes on"
             }
-            Self::Export(_) => "no file was written; export again",
-            Self::Demo(_) | Self::DemoWriter(_) => {
+            Self::Export(_) | Self::Transcripts(transcripts::Transcripts::Export { .. }) => {
+                "no file was written; export again"
+            }
+            Self::Demo(_) | Self::DemoWriter(_) | Self::DemoRunner(_) => {
                 "the demo's folder stays; begin again in another"
             }
             _ => "nothing is half done; begin again",

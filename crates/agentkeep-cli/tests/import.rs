@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use support::agentx::{LISTS, by_id, gives_what_agentx_reads, kept, tally};
-use support::{Home, fixture, messages_of, names, texts};
+use support::{Home, copy_all, fixture, messages_of, names, texts};
 
 const FORMS: [&str; 4] = ["agentx.db", "agentx-fs", "backup.json", "redis-keys.json"];
 
@@ -18,17 +18,6 @@ fn copied(home: &Home, name: &str) -> PathBuf {
     let copy = home.file("source").join(name);
     copy_all(&fixture(name), &copy);
     copy
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    if from.is_dir() {
-        std::fs::create_dir(to).unwrap();
-        for name in names(from) {
-            copy_all(&from.join(&name), &to.join(&name));
-        }
-    } else {
-        std::fs::write(to, std::fs::read(from).unwrap()).unwrap();
-    }
 }
 
 #[test]

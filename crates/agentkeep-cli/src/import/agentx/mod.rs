@@ -2,7 +2,6 @@
 
 mod bytes;
 mod forms;
-mod ids;
 mod index;
 mod lists;
 mod queue;
@@ -20,7 +19,7 @@ use self::source::{Catalogue, Source};
 use super::scratch::Scratch;
 use super::stop::Stop;
 
-pub(crate) use self::take::{Wish, take};
+pub(crate) use self::take::take;
 
 /// A source, recognised, and its values listed.
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use agentkeep::Result;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::sqlite::{Sqlite, damaged};
+use super::sqlite::Sqlite;
 use crate::import::agentx::source::{Bytes, Catalogue, Sort, Source, key_of};
+use crate::import::sqlite::damaged;
 use crate::output::io_error;
 
 /// The copy while it is made: a table of AgentX's keys and values, as its SQLite file has it.

@@ -1,14 +1,13 @@
 //! The forms that AgentX data comes in, recognised by their content.
 
 mod backup;
-mod copy;
 mod escaped;
 mod folder;
 mod live;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod redis;
-pub(super) mod sqlite;
+mod sqlite;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -19,7 +18,6 @@ use agentkeep::{Error, Kind, Result};
 use super::Data;
 use crate::output::io_error;
 
-const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What can be read, for errors.
@@ -56,7 +54,7 @@ fn in_file(path: &Path) -> Result<Data> {
     let mut start = Vec::new();
     let file = File::open(path).map_err(cannot_read)?;
     file.take(4096).read_to_end(&mut start).map_err(cannot_read)?;
-    if start.starts_with(SQLITE_MAGIC) {
+    if start.starts_with(crate::import::sqlite::MAGIC) {
         return sqlite::open(path).map_err(at);
     }
     let text = start.strip_prefix(MARK).unwrap_or(&start).trim_ascii_start();
