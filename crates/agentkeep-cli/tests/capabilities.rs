@@ -30,9 +30,9 @@ fn diff_answers_as_khora_does() {
         for (file, text) in vector["input"]["files"].as_object().unwrap() {
             std::fs::write(home.file(file), text.as_str().unwrap()).unwrap();
         }
-        let argv = vector["input"]["argv"].as_array().unwrap();
+        let given = vector["input"]["argv"].as_array().unwrap();
         let mut args = vec!["capabilities", "diff"];
-        args.extend(argv.iter().map(|arg| arg.as_str().unwrap()));
+        args.extend(given.iter().map(|arg| arg.as_str().unwrap()));
         let ran = home.command(&args).current_dir(home.path()).output().unwrap();
         let (expected, code) = (&vector["expected"], ran.status.code().unwrap());
         let same = i64::from(code) == expected["exitCode"].as_i64().unwrap()

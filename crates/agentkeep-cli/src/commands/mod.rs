@@ -3,6 +3,7 @@
 mod capabilities;
 mod check;
 mod containers;
+mod copy;
 mod demo;
 pub(crate) mod events;
 mod export;
@@ -12,9 +13,11 @@ mod init;
 mod listing;
 mod manual;
 mod namespaces;
+mod runs;
 mod schema;
 mod sessions;
 mod stats;
+mod transcripts;
 mod why;
 
 use std::process::ExitCode;
@@ -32,8 +35,11 @@ pub(crate) async fn run(args: Args) -> Outcome {
     match args.command {
         Command::Import(args) => import::run(&global, args).await,
         Command::Init => init::run(&global).await,
+        Command::Copy(args) => copy::run(&global, &args).await,
         Command::Export(args) => export::run(&global, &args).await,
         Command::Events(args) => events::run(&global, &args).await,
+        Command::Runs(args) => runs::run(&global, &args).await,
+        Command::Transcripts(args) => transcripts::run(&global, &args).await,
         Command::Capabilities(args) => capabilities::run(&global, &args).await,
         Command::Why { session, message } => why::run(&global, &session, &message).await,
         Command::Namespaces(args) => namespaces::run(&global, &args).await,
@@ -47,6 +53,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sessions(Sessions::List(args)) => sessions::list::run(&global, &args).await,
         Command::Sessions(Sessions::Show(args)) => sessions::show::run(&global, &args).await,
         Command::Demo(args) => demo::run(&global, args).await,
+        Command::DemoRunner(args) => demo::runner::run(&global, &args).await,
         Command::DemoWriter(args) => demo::writer::run(&global, &args).await,
     }
 }

@@ -45,13 +45,13 @@ fn told(account: &TurnAccount) -> Result<String> {
     match &account.link {
         None => line("link", "none was recorded"),
         Some(kept) => {
-            let link = kept.row.link()?;
+            let could = kept.row.link()?;
             let whose = if account.own_link { "of the turn" } else { "the last one before it" };
             line("link", &format!("{} ({whose})", kept.row.id().unwrap_or_default()));
-            line("agent", &format!("{} ({})", link.agent_name, link.agent_id));
-            line("static", &format_hash_short(&link.static_hash));
-            line("runtime", &format_hash_short(&link.runtime_hash));
-            let tools: Vec<&str> = link.tool_refs.iter().map(|one| &*one.tool_key).collect();
+            line("agent", &format!("{} ({})", could.agent_name, could.agent_id));
+            line("static", &format_hash_short(&could.static_hash));
+            line("runtime", &format_hash_short(&could.runtime_hash));
+            let tools: Vec<&str> = could.tool_refs.iter().map(|one| &*one.tool_key).collect();
             line("could use", &tools.join(", "));
         }
     }

@@ -7,9 +7,9 @@ mod events;
 pub(crate) mod namespaces;
 mod pages;
 pub(crate) mod plan;
-mod runs;
+pub(crate) mod runs;
 mod space;
-mod transcripts;
+pub(crate) mod transcripts;
 mod unit;
 
 pub use capabilities::{

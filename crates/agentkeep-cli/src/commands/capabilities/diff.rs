@@ -34,7 +34,7 @@ pub(super) async fn run(global: &Global, args: &Diff) -> Outcome {
 
 /// A file, or what the store has under this id.
 async fn source(global: &Global, given: &Path) -> Result<DiffSource> {
-    let place = |error: Error| error.at(format!("{given:?}"));
+    let place = |error: Error| error.at(given.display().to_string());
     match std::fs::read_to_string(given) {
         Ok(text) => Json::parse(&text).and_then(|json| DiffSource::from_json(&json)).map_err(place),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

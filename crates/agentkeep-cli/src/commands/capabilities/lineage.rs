@@ -35,7 +35,8 @@ fn drawn(lineage: &Lineage) -> Result<String> {
     let mut before: Option<&agentkeep::Kept<agentkeep::LinkRow>> = None;
     for kept in &lineage.links {
         let (link, id) = (kept.row.link()?, kept.row.id().unwrap_or_default());
-        let from: Vec<String> = lineage.leading_to(&id).map(|one| one.from_link()).collect();
+        let from: Vec<String> =
+            lineage.leading_to(&id).map(agentkeep::TransitionRow::from_link).collect();
         if let Some(earlier) = before {
             let then = earlier.row.link()?;
             let follows = from.iter().any(|from| Some(from) == earlier.row.id().as_ref());

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::errors::map;
 use super::{Sqlite, in_sqlite};
 use crate::driver::{Maintain, Usage};
-use crate::drivers::sql::ddl::quoted;
+use crate::drivers::sql::shape::quoted;
 use crate::error::Result;
 use crate::schema::{Namespace, Schema};
 
