@@ -1,4 +1,4 @@
-//! What the commit function answers, as the seam has it: one line for each batch.
+//! What a server answers to a commit, as the seam has it: one line for each batch.
 //!
 //! `ok R TIME TOKENS...` with R = 1 for what was not done now, or `no STEP CODE ARGUMENTS...`.
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::schema::OperationId;
 
 /// The answers to a group's batches.
-pub(super) fn answers<'a>(
+pub(in crate::drivers) fn answers<'a>(
     text: &str,
     batches: impl ExactSizeIterator<Item = &'a Batch>,
 ) -> Result<Vec<Result<Committed>>> {
@@ -26,8 +26,8 @@ pub(super) fn answers<'a>(
 
 fn strange(text: &str) -> Error {
     let start: String = text.chars().take(60).collect();
-    Error::new(Kind::Corrupt, format!("the commit function answered {start:?}"))
-        .advice("has somebody else made a function of this name?")
+    Error::new(Kind::Corrupt, format!("the server answered a commit with {start:?}"))
+        .advice("does something else stand between, or under this name?")
 }
 
 /// `first`: the place of the batch's first step among those of its group.
