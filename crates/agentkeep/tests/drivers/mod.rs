@@ -4,6 +4,10 @@
 #[path = "../fixtures/postgres.rs"]
 mod postgres;
 
+#[cfg(feature = "redis")]
+#[path = "../fixtures/redis.rs"]
+mod of_redis;
+
 use agentkeep::Store;
 
 /// Runs each function as a test on each driver.
@@ -34,6 +38,13 @@ macro_rules! on_every_driver {
                 $crate::drivers::on_postgres(stringify!($name), super::$name).await;
             })*
         }
+        #[cfg(feature = "redis")]
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                $crate::drivers::on_redis(stringify!($name), super::$name).await;
+            })*
+        }
     };
 }
 
@@ -61,6 +72,15 @@ pub(crate) async fn kept<F: Future<Output = ()>>(scheme: &str, test: impl FnOnce
 pub(crate) async fn on_postgres<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Store) -> F) {
     if postgres::is_there(name) {
         let place = postgres::Place::new();
+        looked_after(&place.url(), test).await;
+    }
+}
+
+/// Runs a test on a store under a base of its own, and looks at the store afterwards.
+#[cfg(feature = "redis")]
+pub(crate) async fn on_redis<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Store) -> F) {
+    if of_redis::Form::Single.is_there(name) {
+        let place = of_redis::Place::new(of_redis::Form::Single);
         looked_after(&place.url(), test).await;
     }
 }

@@ -70,6 +70,13 @@ impl Look<'_> {
         for log in self.at.schema.logs {
             self.log(log).await?;
         }
+        let order = format!("index:{}:key", STREAMS.name);
+        let heads: usize = self.ask("HLEN", &self.at.space.records(&STREAMS), &[]).await?;
+        let places: usize = self.ask("ZCARD", &self.at.space.of(&order), &[]).await?;
+        if heads != places {
+            let what = format!("the index has {places} streams, not {heads}");
+            self.report.damaged(self.place(order), what);
+        }
         self.blobs().await
     }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 
 /// Started by the project's script; ends with this.
 pub(crate) struct Server {
+    service: &'static str,
     name: String,
     pub(crate) url: String,
 }
@@ -18,34 +19,27 @@ fn script(name: &str, arguments: &[&str]) -> String {
 }
 
 impl Server {
-    pub(crate) fn start(name: &str) -> Self {
-        let name = format!("{name}-{}", std::process::id());
-        let exports = script(&name, &["start", "postgres"]);
+    pub(crate) fn start(service: &'static str, name: &str) -> Self {
+        let name = format!("{service}-{name}-{}", std::process::id());
+        let exports = script(&name, &["start", service]);
         let value = |variable: &str| {
             let line = exports.lines().find_map(|line| {
                 line.strip_prefix("export ")?.strip_prefix(variable)?.strip_prefix('=')
             });
             line.unwrap().to_owned()
         };
-        let url = value("AGENTKEEP_TEST_POSTGRES");
-        Self { name, url }
+        let variable = format!("AGENTKEEP_TEST_{}", service.to_uppercase().replace('-', "_"));
+        let url = value(&variable);
+        Self { service, name, url }
     }
 
     /// At once, as a crash would: nothing is written any more.
     pub(crate) fn kill(&self) {
-        script(&self.name, &["kill", "postgres"]);
+        script(&self.name, &["kill", self.service]);
     }
 
     pub(crate) fn restart(&self) {
-        script(&self.name, &["restart", "postgres"]);
-    }
-
-    pub(crate) async fn run(&self, sql: &str) {
-        let (client, connection) =
-            tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await.unwrap();
-        let task = tokio::spawn(connection);
-        client.batch_execute(sql).await.unwrap();
-        task.abort();
+        script(&self.name, &["restart", self.service]);
     }
 }
 
