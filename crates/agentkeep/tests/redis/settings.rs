@@ -94,3 +94,30 @@ async fn a_full_server_refuses_and_changes_nothing() {
     store.messages("s").add(crate::servers::named("b")).await.unwrap();
     assert!(store.check().await.unwrap().is_sound());
 }
+
+/// A script that is refused in its middle would leave a commit half done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_not_do_all_is_refused_at_once() {
+    needs!(Single, "settings::a_user_who_may_not_do_all_is_refused_at_once");
+    let server = Server::start("redis", "rights");
+    let url = server.url.replace("//:tests@", "//app:sEcReT@");
+    let user = |rules: &[&str]| {
+        let mut user = redis::cmd("ACL");
+        user.arg("SETUSER").arg("app").arg("reset").arg("on").arg(">sEcReT").arg(rules);
+        user.exec(&mut at(&server)).unwrap();
+    };
+    let enough = ["~agentkeep:*", "&agentkeep:*", "+@all", "-@admin", "+config|get"];
+    for missing in ["-zadd", "-hdel", "-unlink", "-publish", "-zremrangebylex", "-copy", "-eval"] {
+        user(&[&enough[..], &[missing]].concat());
+        let error = Store::open(&url).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::PermissionDenied, "{missing}: {error}");
+        assert!(!format!("{error:?}").contains("sEcReT"), "{error:?}");
+    }
+    user(&["~other:*", "&agentkeep:*", "+@all"]);
+    let error = Store::open(&url).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::PermissionDenied, "{error}");
+    user(&enough);
+    let store = crate::servers::prepared(&url).await;
+    store.messages("s").add(crate::servers::named("a")).await.unwrap();
+    assert!(store.check().await.unwrap().is_sound());
+}

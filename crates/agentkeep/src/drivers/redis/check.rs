@@ -26,7 +26,7 @@ pub(super) async fn check(
 ) -> Result<CheckReport> {
     let namespace = &Namespace::default();
     let space = Space::new(&link.options.base, namespace);
-    let at = &Place { schema, link, scripts, namespace, space };
+    let at = &Place { schema, link, scripts, namespace, space, names: None };
     let mut report = CheckReport::default();
     let all = names(at, (b"-".to_vec(), b"+".to_vec()), false, usize::MAX >> 1).await;
     let all = match all {
@@ -39,7 +39,7 @@ pub(super) async fn check(
     };
     for record in all {
         let namespace = Namespace::new(record.key.first())?;
-        let copy = Copy::take(schema, link, scripts, &namespace).await?;
+        let copy = Copy::take(schema, link, scripts, &namespace, false).await?;
         let mut look = Look {
             at: copy.place(&namespace).await?,
             copy: &copy,

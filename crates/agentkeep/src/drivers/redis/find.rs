@@ -2,7 +2,7 @@
 
 use super::errors::strange;
 use super::keys::{Space, namespaces};
-use super::reader::Place;
+use super::reader::{Names, Place};
 use super::rows::{place, record};
 use crate::driver::{Find, Found, Record};
 use crate::drivers::kernel::Stretch;
@@ -10,6 +10,9 @@ use crate::drivers::server::known::known_table;
 use crate::drivers::server::page::values;
 use crate::error::Result;
 use crate::schema::{BY_TURN, Key, NAMESPACES, Namespace, Value};
+
+/// Namespaces asked for at once in a cluster.
+const PAGE: usize = 200;
 
 /// A bound of a sorted set: `[` with it, `(` without it.
 fn bound(kind: u8, bytes: &[u8]) -> Vec<u8> {
@@ -88,14 +91,52 @@ async fn found_names(at: &Place<'_>, find: &Find) -> Result<Found> {
     page(find, placed.into_iter().map(|(_, record)| record).take(find.limit + 1).collect())
 }
 
-/// Records of namespaces between two names. On one server they are of one moment; in a cluster each
-/// is of its own.
+/// Records of namespaces between two names.
 pub(super) async fn names(
+    at: &Place<'_>,
+    bounds: (Vec<u8>, Vec<u8>),
+    reverse: bool,
+    limit: usize,
+) -> Result<Vec<Record>> {
+    let rows = match at.names {
+        Some(names) => frozen(names, &bounds, reverse, limit),
+        None => name_texts(at, bounds, reverse, limit).await?,
+    };
+    let record = |(name, row): &(Vec<u8>, Vec<u8>)| {
+        let name = namespace_of(name)?;
+        record(at.namespace, Key::new(&NAMESPACES, [name.as_str()])?, row)
+    };
+    rows.iter().map(record).collect()
+}
+
+type Texts = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What a copy has of them.
+fn frozen(names: &Names, (low, high): &(Vec<u8>, Vec<u8>), reverse: bool, limit: usize) -> Texts {
+    let within = |name: &[u8]| {
+        low.strip_prefix(b"(").is_none_or(|low| name > low)
+            && high.strip_prefix(b"(").is_none_or(|high| name < high)
+    };
+    let mut found: Texts = names
+        .iter()
+        .filter(|(name, _)| within(name.as_bytes()))
+        .map(|(name, row)| (name.clone().into_bytes(), row.clone()))
+        .collect();
+    if reverse {
+        found.reverse();
+    }
+    found.truncate(limit);
+    found
+}
+
+/// Names and records as they are stored. On one server they are of one moment; in a cluster each
+/// is of its own.
+pub(super) async fn name_texts(
     at: &Place<'_>,
     (mut low, mut high): (Vec<u8>, Vec<u8>),
     reverse: bool,
     limit: usize,
-) -> Result<Vec<Record>> {
+) -> Result<Texts> {
     let base = &at.link.options.base;
     let all = namespaces(base);
     let told = if reverse { b"1".to_vec() } else { Vec::new() };
@@ -103,37 +144,29 @@ pub(super) async fn names(
         let most = limit.to_string().into_bytes();
         let arguments = [base.clone().into_bytes(), low, high, told, most];
         let answer = at.link.ask(&at.scripts.names, &[all], &arguments).await?;
-        let rows: Vec<Vec<u8>> =
-            redis::from_redis_value(answer).map_err(|_| strange("namespaces"))?;
-        return rows
-            .chunks_exact(2)
-            .map(|pair| match pair {
-                [name, row] => named(at, name, row),
-                _ => Err(strange("namespaces")),
-            })
-            .collect();
+        return redis::from_redis_value(answer).map_err(|_| strange("namespaces"));
     }
-    let mut records = Vec::new();
+    let mut texts = Texts::new();
     loop {
         let mut cmd = redis::cmd(if reverse { "ZREVRANGEBYLEX" } else { "ZRANGEBYLEX" });
         let (first, last) = if reverse { (&high, &low) } else { (&low, &high) };
-        cmd.arg(&all).arg(first).arg(last).arg("LIMIT").arg(0).arg(200);
+        cmd.arg(&all).arg(first).arg(last).arg("LIMIT").arg(0).arg(PAGE);
         let answer = at.link.command(&cmd).await?;
         let names: Vec<Vec<u8>> =
             redis::from_redis_value(answer).map_err(|_| strange("namespaces"))?;
         let reads = names.iter().map(async |name| {
             let row = name_row(at, &namespace_of(name)?).await?;
-            row.map(|row| named(at, name, &row)).transpose()
+            Ok(row.map(|row| (name.clone(), row)))
         });
         for found in futures_util::future::join_all(reads).await {
-            records.extend(found?);
+            texts.extend(found?);
         }
-        records.truncate(limit);
+        texts.truncate(limit);
         match names.last() {
-            Some(last) if names.len() == 200 && records.len() < limit => {
+            Some(last) if names.len() == PAGE && texts.len() < limit => {
                 *(if reverse { &mut high } else { &mut low }) = bound(b'(', last);
             }
-            _ => return Ok(records),
+            _ => return Ok(texts),
         }
     }
 }
@@ -141,11 +174,6 @@ pub(super) async fn names(
 fn namespace_of(name: &[u8]) -> Result<Namespace> {
     let name = std::str::from_utf8(name).ok().and_then(|name| Namespace::new(name).ok());
     name.ok_or_else(|| super::rows::damaged(NAMESPACES.name))
-}
-
-fn named(at: &Place<'_>, name: &[u8], row: &[u8]) -> Result<Record> {
-    let name = namespace_of(name)?;
-    record(at.namespace, Key::new(&NAMESPACES, [name.as_str()])?, row)
 }
 
 /// The record of a namespace as it is stored.
@@ -161,4 +189,12 @@ pub(super) async fn name_rows(at: &Place<'_>, keys: &[&Key]) -> Result<Vec<Optio
     let read = |key: &Key| Namespace::new(key.first());
     let reads = keys.iter().map(async |key| name_row(at, &read(key)?).await);
     futures_util::future::join_all(reads).await.into_iter().collect()
+}
+
+/// The record of the namespace itself, as a copy has it.
+pub(super) async fn own_name(at: &Place<'_>) -> Result<Option<Vec<u8>>> {
+    let mut cmd = redis::cmd("HGET");
+    cmd.arg(at.space.meta()).arg("record");
+    let answer = at.link.command(&cmd).await?;
+    redis::from_redis_value(answer).map_err(|_| strange("a namespace"))
 }

@@ -16,6 +16,12 @@ pub(super) fn namespaces(base: &str) -> String {
     format!("{base}:namespaces")
 }
 
+/// Keys of no meaning, on the server of the store's own key, to try out what the user may do.
+pub(super) fn probes(base: &str) -> [String; 2] {
+    let id = uuid::Uuid::new_v4().simple();
+    ["1", "2"].map(|n| format!("{base}:{{{}}}:probe:{id}:{n}", store(base)))
+}
+
 /// The keys of a namespace, or of a copy of it.
 #[derive(Debug, Clone)]
 pub(super) struct Space {

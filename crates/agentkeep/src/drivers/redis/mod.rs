@@ -118,6 +118,7 @@ impl Redis {
             scripts: &self.scripts,
             namespace,
             space: Space::new(&self.link.options.base, namespace),
+            names: None,
         })
     }
 }

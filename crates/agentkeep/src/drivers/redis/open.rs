@@ -2,7 +2,7 @@
 //! processes may do it at once.
 
 use super::errors::strange;
-use super::keys::store;
+use super::keys::{probes, store};
 use super::link::Link;
 use super::scripts::Scripts;
 use crate::error::{Error, Kind, Result};
@@ -19,6 +19,8 @@ pub(super) struct Opened {
 pub(super) async fn open(schema: &Schema, link: &Link, scripts: &Scripts) -> Result<Opened> {
     let options = &link.options;
     let key = store(&options.base);
+    let channel = format!("{}:probe", options.base);
+    link.ask(&scripts.probe, &probes(&options.base), &[channel]).await?;
     let yes = |yes| if yes { "yes" } else { "no" };
     let (version, id) = (schema.version.to_string(), uuid::Uuid::new_v4().simple().to_string());
     let arguments = [schema.name, &version, &id, yes(options.create), yes(options.upgrade)];

@@ -20,26 +20,33 @@ pub(super) struct Place<'a> {
     pub(super) scripts: &'a Scripts,
     pub(super) namespace: &'a Namespace,
     pub(super) space: Space,
+    /// The records of all namespaces, where they are of one moment.
+    pub(super) names: Option<&'a Names>,
 }
+
+/// Records of namespaces as they are stored, by name.
+pub(super) type Names = std::collections::BTreeMap<String, Vec<u8>>;
 
 type Rows = Vec<Option<Vec<u8>>>;
 
-/// Records by their keys, all of one moment; those of other namespaces of theirs.
+/// Records by their keys, all of one moment; in a cluster those of other namespaces of theirs.
 pub(super) async fn get(at: &Place<'_>, keys: &[Key]) -> Result<Vec<Option<Record>>> {
-    let foreign =
-        |key: &&Key| key.table().name == NAMESPACES.name && key.first() != at.namespace.as_str();
-    let base = &at.link.options.base;
-    // A copy has only its own namespace, and a cluster has the others on other servers.
-    let apart = at.link.is_clustered();
+    let is_name = |key: &Key| key.table().name == NAMESPACES.name;
+    let frozen = |key: &Key| at.names.filter(|_| is_name(key));
+    let foreign = |key: &Key| is_name(key) && key.first() != at.namespace.as_str();
+    let clustered = at.link.is_clustered();
+    let apart = |key: &Key| clustered && foreign(key) && frozen(key).is_none();
     let (mut hashes, mut fields) = (Vec::new(), Vec::new());
     for key in keys {
         known_table(at.schema, key.table())?;
-        if foreign(&key) {
-            if !apart {
-                hashes.push(Space::new(base, &Namespace::new(key.first())?).meta());
-                fields.push("record");
-            }
-        } else if key.table().name == NAMESPACES.name {
+        if frozen(key).is_some() || apart(key) {
+            continue;
+        }
+        if foreign(key) {
+            let other = Namespace::new(key.first())?;
+            hashes.push(Space::new(&at.link.options.base, &other).meta());
+            fields.push("record");
+        } else if is_name(key) {
             hashes.push(at.space.meta());
             fields.push("record");
         } else {
@@ -52,13 +59,16 @@ pub(super) async fn get(at: &Place<'_>, keys: &[Key]) -> Result<Vec<Option<Recor
         let answer = at.link.ask(&at.scripts.get, &hashes, &fields).await?;
         rows = redis::from_redis_value(answer).map_err(|_| strange("records"))?;
     }
-    let others: Vec<&Key> = keys.iter().filter(|key| apart && foreign(key)).collect();
+    let others: Vec<&Key> = keys.iter().filter(|key| apart(key)).collect();
     let mut others = find::name_rows(at, &others).await?.into_iter();
     let mut rows = rows.into_iter();
     keys.iter()
         .map(|key| {
-            let from = if apart && foreign(&key) { &mut others } else { &mut rows };
-            let row = from.next().ok_or_else(|| strange("records"))?;
+            let row = match frozen(key) {
+                Some(names) => names.get(key.first()).cloned(),
+                None if apart(key) => others.next().ok_or_else(|| strange("records"))?,
+                None => rows.next().ok_or_else(|| strange("records"))?,
+            };
             row.map(|row| record(at.namespace, key.clone(), &row)).transpose()
         })
         .collect()

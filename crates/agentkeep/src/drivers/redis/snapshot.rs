@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::keys::{Space, of_all, of_table};
 use super::link::Link;
-use super::reader::{self, Place};
+use super::reader::{self, Names, Place};
 use super::scripts::Scripts;
 use super::{Redis, find, in_redis};
 use crate::driver::{Entries, Find, Found, FoundBlob, Hash, Read, Reader, Record, Snapshot, Want};
@@ -37,6 +37,8 @@ pub(super) struct Copy {
     began: Instant,
     /// Seconds after `began` at which it was last promised.
     promised: AtomicI64,
+    /// The records of all namespaces.
+    names: Option<Names>,
 }
 
 impl fmt::Debug for Copy {
@@ -51,10 +53,11 @@ impl Copy {
         link: &Arc<Link>,
         scripts: &Arc<Scripts>,
         namespace: &Namespace,
+        with_names: bool,
     ) -> Result<Self> {
         let source = Space::new(&link.options.base, namespace);
         let target = source.copy(&uuid::Uuid::new_v4().simple().to_string());
-        let copy = Self {
+        let mut copy = Self {
             schema,
             link: Arc::clone(link),
             scripts: Arc::clone(scripts),
@@ -63,23 +66,48 @@ impl Copy {
             target,
             began: Instant::now(),
             promised: AtomicI64::new(0),
+            names: None,
         };
-        copy.run("copy").await?;
+        let clustered = link.is_clustered();
+        let base = if with_names && !clustered { &link.options.base } else { "" };
+        let rows: Vec<(String, Vec<u8>)> = copy.run("copy", base).await?;
+        copy.names = match with_names {
+            true if clustered => Some(copy.all_names().await?),
+            true => Some(rows.into_iter().collect()),
+            false => None,
+        };
         Ok(copy)
     }
 
-    async fn run(&self, doing: &str) -> Result<i64> {
+    /// In a cluster each is of its own moment; that of the namespace is the copy's.
+    async fn all_names(&self) -> Result<Names> {
+        let at = self.place(&self.namespace).await?;
+        let bounds = (b"-".to_vec(), b"+".to_vec());
+        let all = find::name_texts(&at, bounds, false, usize::MAX).await?;
+        let text = |name| String::from_utf8(name).map_err(|_| super::errors::strange("a name"));
+        let mut names: Names =
+            all.into_iter().map(|(name, row)| Ok((text(name)?, row))).collect::<Result<_>>()?;
+        match find::own_name(&at).await? {
+            Some(row) => names.insert(self.namespace.as_str().to_owned(), row),
+            None => names.remove(self.namespace.as_str()),
+        };
+        Ok(names)
+    }
+
+    async fn run<T: redis::FromRedisValue>(&self, doing: &str, base: &str) -> Result<T> {
         let keys = [self.source.meta()];
-        let answer = self.link.ask(&self.scripts.copy, &keys, &self.arguments(doing)).await?;
+        let arguments = self.arguments(doing, base);
+        let answer = self.link.ask(&self.scripts.copy, &keys, &arguments).await?;
         redis::from_redis_value(answer).map_err(|_| super::errors::strange("a copy"))
     }
 
-    fn arguments(&self, doing: &str) -> Vec<String> {
+    fn arguments(&self, doing: &str, base: &str) -> Vec<String> {
         let mut arguments = vec![
             doing.to_owned(),
             self.source.prefix().to_owned(),
             self.target.prefix().to_owned(),
             KEPT.as_millis().to_string(),
+            base.to_owned(),
         ];
         let own = of_all("").into_iter();
         arguments.extend(own.filter(|key| !key.starts_with("calls") && !key.starts_with("operat")));
@@ -99,7 +127,7 @@ impl Copy {
         let now = i64::try_from(self.began.elapsed().as_secs()).unwrap_or(i64::MAX);
         let promised = self.promised.load(Ordering::Acquire);
         if now - promised >= RENEWED.as_secs().cast_signed() {
-            if self.run("keep").await? == 0 {
+            if self.run::<i64>("keep", "").await? == 0 {
                 return Err(Error::new(Kind::Timeout, "the snapshot was not read for too long")
                     .retryable(false)
                     .advice("take a new one"));
@@ -112,12 +140,13 @@ impl Copy {
             scripts: &self.scripts,
             namespace: &self.namespace,
             space: self.target.clone(),
+            names: self.names.as_ref(),
         })
     }
 
     /// Gives its memory back now; else it goes in the background, or with time.
     pub(super) async fn end(&self) {
-        let _ = self.run("remove").await;
+        let _ = self.run::<i64>("remove", "").await;
     }
 }
 
@@ -128,7 +157,7 @@ impl Drop for Copy {
             return;
         }
         let (link, scripts) = (Arc::clone(&self.link), Arc::clone(&self.scripts));
-        let (keys, arguments) = ([self.source.meta()], self.arguments("remove"));
+        let (keys, arguments) = ([self.source.meta()], self.arguments("remove", ""));
         runtime.spawn(async move {
             let _ = link.ask(&scripts.copy, &keys, &arguments).await;
         });
@@ -138,7 +167,7 @@ impl Drop for Copy {
 #[async_trait]
 impl Snapshot for Redis {
     async fn snapshot(&self, namespace: &Namespace) -> Result<Box<dyn Reader>> {
-        let taken = Copy::take(self.schema, &self.link, &self.scripts, namespace).await;
+        let taken = Copy::take(self.schema, &self.link, &self.scripts, namespace, true).await;
         Ok(Box::new(taken.map_err(in_redis)?))
     }
 }

@@ -590,8 +590,9 @@ elseif name_before and not name then call('HDEL', meta, 'record') end
 local done = now
 if #out > 0 then done = done .. ' ' .. table.concat(out, ' ') end
 remember(done)
-if #topics > 64 then call('PUBLISH', channel, '')
+-- A hint that cannot be given is no reason to leave a commit half done.
+if #topics > 64 then redis.pcall('PUBLISH', channel, '')
 else
-  for _, topic in ipairs(topics) do call('PUBLISH', channel, namespace .. '\31' .. topic) end
+  for _, topic in ipairs(topics) do redis.pcall('PUBLISH', channel, namespace .. '\31' .. topic) end
 end
 return answer('ok 0 ' .. done)
