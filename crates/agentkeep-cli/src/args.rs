@@ -1,6 +1,8 @@
 //! What can be written on the command line.
 
 pub(crate) mod events;
+pub(crate) mod runs;
+pub(crate) mod transcripts;
 
 use std::path::PathBuf;
 
@@ -66,6 +68,14 @@ pub(crate) enum Command {
                       agentkeep export backup.json\n  agentkeep export | gzip > backup.json.gz"
     )]
     Export(Export),
+    /// Copy into another store, on whatever database that is.
+    #[command(
+        after_help = "Ids, contents, numbers and attachments stay the same. Each namespace is of one \
+                      moment, and comes all or not at all; after an interruption the same command with \
+                      --keep goes on.\n\nExample:\n  agentkeep copy file:./copy\n  agentkeep copy \
+                      sqlite:./acme.db acme"
+    )]
+    Copy(Copy),
     /// How much is kept, where, and how safely.
     #[command(after_help = "Example:\n  agentkeep stats --json")]
     Stats,
@@ -87,6 +97,12 @@ pub(crate) enum Command {
         after_help = "Example:\n  agentkeep events tail chat/17 --consumer laptop --ack"
     )]
     Events(events::Events),
+    /// Runs: what agents are in the middle of, or have done.
+    #[command(subcommand, after_help = "Example:\n  agentkeep runs list --abandoned")]
+    Runs(runs::Runs),
+    /// Transcripts: what happened in a thread, in order.
+    #[command(subcommand, after_help = "Example:\n  agentkeep transcripts show THREAD --follow")]
+    Transcripts(transcripts::Transcripts),
     /// Namespaces: the tenants, users or projects that share the store.
     #[command(subcommand, after_help = "Example:\n  agentkeep namespaces list")]
     Namespaces(Namespaces),
@@ -111,6 +127,23 @@ pub(crate) enum Command {
     /// The process that the demo kills.
     #[command(hide = true)]
     DemoWriter(DemoWriter),
+    /// The agent that the demo kills and begins again.
+    #[command(hide = true)]
+    DemoRunner(DemoRunner),
+}
+
+/// `copy`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Copy {
+    /// The store to copy into, made if it is not there: postgres://..., sqlite:..., file:...
+    #[arg(value_name = "URL")]
+    pub(crate) to: String,
+    /// Only these namespaces.
+    #[arg(value_name = "NAMESPACE")]
+    pub(crate) namespaces: Vec<String>,
+    /// Leave namespaces that are there already as they are, instead of refusing to begin.
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 /// `import ...`.
@@ -128,22 +161,65 @@ pub(crate) struct Import {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Origin {
     /// Take in an AgentX store in any of its forms, recognised by content: SQLite file, directory
-    /// tree, JSON backup, Redis dump as JSON; or its event queue.
+    /// tree, JSON backup, Redis dump as JSON; its event queue; or a live PostgreSQL database.
     #[command(
         after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
-                      again changes nothing, and goes on after an interruption.\n\nExample:\n  \
+                      again changes nothing, and goes on after an interruption.\n\nA live database is \
+                      named by its URL, as postgres://reader@host/database?schema=public, and read \
+                      as it is at one moment.\n\nExample:\n  \
                       agentkeep import agentx ./data/agentx.db\n  \
                       agentkeep import agentx ./backup.json --dry-run\n  \
                       agentkeep import agentx ./data/queue.db"
     )]
     Agentx(ImportAgentx),
+    /// Take in Agentry Lab's transcripts. Its checkpoints are pickled and stay where they are.
+    #[command(
+        after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
+                      again takes what has been added since.\n\nExample:\n  \
+                      agentkeep import agentrylab ./outputs\n  \
+                      agentkeep import agentrylab ./outputs --dry-run"
+    )]
+    Agentrylab(ImportAgentrylab),
+    /// Take in the snapshots of runs that dudko-dev/agent keeps in SQLite (`runs.db`).
+    #[command(
+        after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
+                      again changes nothing, and goes on after an interruption.\n\nExample:\n  \
+                      agentkeep import runs ./runs.db\n  \
+                      agentkeep import runs ./runs.db --dry-run"
+    )]
+    Runs(ImportRuns),
 }
 
 /// `import agentx`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportAgentx {
-    /// The SQLite file, folder, JSON backup, Redis dump or queue.db.
+    /// The SQLite file, folder, JSON backup, Redis dump or queue.db; or postgres://...
     pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ImportArgs,
+}
+
+/// `import agentrylab`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportAgentrylab {
+    /// The folder that it writes, with transcripts and checkpoints.db.
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ImportArgs,
+}
+
+/// `import runs`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportRuns {
+    /// The SQLite file.
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ImportArgs,
+}
+
+/// What all imports have.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportArgs {
     /// Say what would come in, and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -358,8 +434,8 @@ pub(crate) enum Schema {
     /// The tables, fields, indexes and logs of this version; for a server, the SQL that makes them.
     #[command(
         after_help = "Needs no store, and connects to none: a role that may not create lets \
-                            its owner run the SQL.\n\nExamples:\n  agentkeep schema print --json\n  \
-                            agentkeep schema print --sql 'postgres://me@host/db?schema=keep' | psql"
+                            its owner run the SQL.\n\nExample:\n  agentkeep schema print --json\n  \
+                            agentkeep schema print --sql 'postgres://me@host/db?schema=keep' > keep.sql"
     )]
     Print(SchemaPrint),
     /// Bring a store of an older format up to date, in one commit.
@@ -387,6 +463,13 @@ pub(crate) struct Demo {
     pub(crate) dir: Option<PathBuf>,
 }
 
+/// `demo-runner`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoRunner {
+    /// The run.
+    pub(crate) run: String,
+}
+
 /// `demo-writer`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DemoWriter {
@@ -402,7 +485,11 @@ impl Command {
         let again = "ask again to go on; agentkeep check tells what is due";
         Some(match self {
             Self::Sessions(Sessions::Show(ShowSession { follow: true, .. }))
-            | Self::Events(events::Events::Tail(events::Tail { follow: true, .. })) => return None,
+            | Self::Events(events::Events::Tail(events::Tail { follow: true, .. }))
+            | Self::Transcripts(transcripts::Transcripts::Show(transcripts::Show {
+                follow: true,
+                ..
+            })) => return None,
             Self::Events(events::Events::Publish(_)) => {
                 "what a cursor was answered for is published"
             }
@@ -413,8 +500,13 @@ impl Command {
                 | Namespaces::Erase(_),
             ) => again,
             Self::Import(_) => "all has been taken in, or nothing; import again to be sure",
-            Self::Export(_) => "no file was written; export again",
-            Self::Demo(_) | Self::DemoWriter(_) => {
+            Self::Copy(_) => {
+                "what is not whole does not show; the same command with --keep goes on"
+            }
+            Self::Export(_) | Self::Transcripts(transcripts::Transcripts::Export { .. }) => {
+                "no file was written; export again"
+            }
+            Self::Demo(_) | Self::DemoWriter(_) | Self::DemoRunner(_) => {
                 "the demo's folder stays; begin again in another"
             }
             _ => "nothing is half done; begin again",

@@ -18,13 +18,19 @@ fn the_demo_keeps_its_promises() {
     assert!(acknowledged >= 20, "{survived}");
     assert_eq!(account["check"]["damage"], serde_json::json!([]));
     let fork = &account["fork"];
-    let kept = acknowledged + survived["inFlightKept"].as_u64().unwrap();
-    assert_eq!(fork["messages"], 120 + kept);
+    let all = acknowledged + survived["inFlightKept"].as_u64().unwrap();
+    assert_eq!(fork["messages"], 120 + all);
     assert_eq!(fork["storedBefore"], fork["storedAfter"]);
+
+    let resumed = &account["resumed"];
+    let kept = resumed["keptBefore"].as_u64().unwrap();
+    assert!(kept >= 8 && resumed["wentOnAt"].as_u64().unwrap() > kept, "{resumed}");
+    assert_eq!((&resumed["steps"], &resumed["repeated"]), (&24.into(), &0.into()));
+    assert_eq!(resumed["fences"], serde_json::json!([1, 2]));
 
     let store = account["store"].as_str().unwrap();
     let stats = home.json(&["--store", store, "stats"]);
-    assert_eq!((&stats["sessions"], &stats["messages"]), (&13.into(), &(604 + kept).into()));
+    assert_eq!((&stats["sessions"], &stats["messages"]), (&13.into(), &(604 + all).into()));
     let said = home.fails(&["demo", "--dir", folder.to_str().unwrap()]);
     assert!(said.contains("already"), "{said}");
     assert_eq!(names(home.path()), ["demo folder?"]);
@@ -38,7 +44,7 @@ fn the_demo_tells_people_what_to_do_next() {
     assert!(shown.contains("All promises kept."), "{shown}");
     let next = shown.lines().filter_map(|line| line.strip_prefix("  agentkeep "));
     let commands: Vec<Vec<&str>> = next.map(|line| line.split(' ').collect()).collect();
-    assert_eq!(commands.len(), 3);
+    assert_eq!(commands.len(), 4);
     for command in commands {
         assert!(!home.ok(&command).is_empty(), "{command:?}");
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
-use support::{Home, fixture};
+use support::{Home, copy_all, fixture, formats};
 
 /// Every command that its help names, from the top.
 fn commands(home: &Home, above: &[String], found: &mut Vec<Vec<String>>) {
@@ -108,6 +108,14 @@ fn as_written(example: &str) -> std::process::Output {
     std::fs::copy(fixture("queue.db"), work.join(".agentx/data/queue.db")).unwrap();
     let cursor = home.ok(&["events", "publish", "chat/17", "{}"]);
     home.ok(&["events", "seek", "laptop", "chat/17", "beginning"]);
+    home.ok(&["import", "runs", formats().join("runs/runs.db").to_str().unwrap()]);
+    home.ok(&["import", "agentrylab", formats().join("agentrylab").to_str().unwrap()]);
+    if example.contains("import runs") {
+        copy_all(&formats().join("runs/runs.db"), &work.join("runs.db"));
+    }
+    if example.contains("import agentrylab") {
+        copy_all(&formats().join("agentrylab"), &work.join("outputs"));
+    }
     if example.contains("./backup.json") {
         std::fs::copy(fixture("backup.json"), work.join("backup.json")).unwrap();
     }
@@ -115,6 +123,8 @@ fn as_written(example: &str) -> std::process::Output {
         .replace(" IMPORT", &format!(" {}", imported["importId"].as_str().unwrap()))
         .replace(" CURSOR", &format!(" {}", cursor.trim_end()))
         .replace(" ID", " SESSION")
+        .replace(" RUN", " 477906c2-d4ef-4329-92ee-9f6a6ce7d7c4")
+        .replace(" THREAD", " standup-01")
         .replace(" SESSION", " session_1769990400000_s0")
         .replace(" IMAGE", " img_1769990406000_t5r4e3");
     let folder = Path::new(env!("CARGO_BIN_EXE_agentkeep")).parent().unwrap();
@@ -179,7 +189,7 @@ fn the_manual_page_has_every_command() {
     let home = Home::new();
     let page = home.ok(&["man"]);
     assert!(page.contains(".TH agentkeep 1"), "{page}");
-    for name in ["NAMESPACES RENAME", "SESSIONS SHOW", "EXPORT", "SCHEMA PRINT", "IMPORT AGENTX"] {
+    for name in ["NAMESPACES RENAME", "SESSIONS SHOW", "EXPORT", "RUNS CLAIM", "IMPORT AGENTX"] {
         assert!(page.contains(&format!(".SH \"AGENTKEEP {name}\"")), "{name}");
     }
     assert!(page.contains("follow") && !page.contains("demo\\-writer"));

@@ -5,13 +5,14 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use agentkeep::{Container, Error, Image, Json, Kind, List, Page, Result, Session, Store};
+use agentkeep::{Container, Error, Image, Json, List, Page, Result, Session, Store};
 use serde::Serialize;
 
 use super::{Outcome, open_existing};
 use crate::args::{self, Global};
 use crate::output::bar::Bar;
-use crate::output::{self, io_error, text};
+use crate::output::file::{self, WholeFile};
+use crate::output::{self, text};
 
 /// Records or messages held at once.
 const STEP: usize = 1_000;
@@ -46,23 +47,11 @@ pub(crate) async fn run(global: &Global, args: &args::Export) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file is there whole, or not at all.
 async fn to_file(store: &Store, file: &Path, replace: bool) -> Result<Written> {
-    let place = file.display().to_string();
-    if !replace && file.exists() {
-        return Err(Error::new(Kind::AlreadyExists, "the file is there already")
-            .at(place)
-            .advice("name another one, or add --yes to replace it"));
-    }
-    let cannot = |error| io_error("the file cannot be written", error).at(place.clone());
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let part = tempfile::Builder::new().prefix(".agentkeep-export-").tempfile_in(folder);
-    let mut part = part.map_err(cannot)?;
-    let written = Export::new(BufWriter::new(part.as_file_mut()), cannot).all(store).await?;
-    part.as_file().sync_all().map_err(cannot)?;
-    let persisted = if replace { part.persist(file) } else { part.persist_noclobber(file) };
-    persisted.map_err(|error| cannot(error.error))?;
+    let mut whole = WholeFile::begin(file, replace)?;
+    let cannot = |error| file::cannot_write(file, error);
+    let written = Export::new(BufWriter::new(whole.file()), cannot).all(store).await?;
+    whole.finish()?;
     Ok(written)
 }
 

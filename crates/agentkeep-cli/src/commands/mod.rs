@@ -2,6 +2,7 @@
 
 mod check;
 mod containers;
+mod copy;
 mod demo;
 pub(crate) mod events;
 mod export;
@@ -11,9 +12,11 @@ mod init;
 mod listing;
 mod manual;
 mod namespaces;
+mod runs;
 mod schema;
 mod sessions;
 mod stats;
+mod transcripts;
 
 use std::process::ExitCode;
 
@@ -30,8 +33,11 @@ pub(crate) async fn run(args: Args) -> Outcome {
     match args.command {
         Command::Import(args) => import::run(&global, args).await,
         Command::Init => init::run(&global).await,
+        Command::Copy(args) => copy::run(&global, &args).await,
         Command::Export(args) => export::run(&global, &args).await,
         Command::Events(args) => events::run(&global, &args).await,
+        Command::Runs(args) => runs::run(&global, &args).await,
+        Command::Transcripts(args) => transcripts::run(&global, &args).await,
         Command::Namespaces(args) => namespaces::run(&global, &args).await,
         Command::Schema(args) => schema::run(&global, &args).await,
         Command::Completions { shell } => manual::completions(shell),
@@ -43,6 +49,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sessions(Sessions::List(args)) => sessions::list::run(&global, &args).await,
         Command::Sessions(Sessions::Show(args)) => sessions::show::run(&global, &args).await,
         Command::Demo(args) => demo::run(&global, args).await,
+        Command::DemoRunner(args) => demo::runner::run(&global, &args).await,
         Command::DemoWriter(args) => demo::writer::run(&global, &args).await,
     }
 }

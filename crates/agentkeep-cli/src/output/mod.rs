@@ -2,11 +2,14 @@
 
 pub(crate) mod bar;
 pub(crate) mod chat;
+pub(crate) mod file;
 pub(crate) mod found;
 pub(crate) mod pager;
 pub(crate) mod table;
 pub(crate) mod text;
+pub(crate) mod thread;
 pub(crate) mod time;
+pub(crate) mod timeline;
 
 use std::error::Error as StdError;
 use std::io::Write as _;

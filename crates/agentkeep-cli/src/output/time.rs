@@ -31,6 +31,22 @@ impl Clock {
     }
 }
 
+/// The time now, in milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// A duration.
+pub(crate) fn took(millis: u64) -> String {
+    let tenths = millis / 100;
+    match millis {
+        0..1_000 => format!("{millis} ms"),
+        1_000..60_000 => format!("{}.{} s", tenths / 10, tenths % 10),
+        60_000..3_600_000 => format!("{} min {} s", millis / 60_000, millis / 1_000 % 60),
+        _ => format!("{} h {} min", millis / 3_600_000, millis / 60_000 % 60),
+    }
+}
+
 /// UTC, to the millisecond.
 fn exact(millis: i64) -> String {
     match Timestamp::from_millisecond(millis) {
@@ -60,6 +76,21 @@ fn ago(millis: i64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations() {
+        for (millis, wanted) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1_099, "1.0 s"),
+            (59_999, "59.9 s"),
+            (60_000, "1 min 0 s"),
+            (3_599_999, "59 min 59 s"),
+            (7_260_000, "2 h 1 min"),
+        ] {
+            assert_eq!(took(millis), wanted);
+        }
+    }
 
     #[test]
     fn relative_times() {

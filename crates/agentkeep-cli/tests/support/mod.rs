@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test states what must hold")]
 
+pub(crate) mod agentx;
 pub(crate) mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -90,7 +91,42 @@ impl Ran {
 
 /// A file of the bundled AgentX data.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats/agentx").join(name)
+    formats().join("agentx").join(name)
+}
+
+/// The bundled data of other programs.
+pub(crate) fn formats() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats")
+}
+
+/// A JSON file.
+pub(crate) fn json_of(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Every file below a folder, with its bytes.
+pub(crate) fn bytes_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for name in names(folder) {
+        let path = folder.join(name);
+        if path.is_dir() {
+            all.extend(bytes_below(&path));
+        } else {
+            all.push((path.clone(), std::fs::read(&path).unwrap()));
+        }
+    }
+    all
+}
+
+pub(crate) fn copy_all(from: &Path, to: &Path) {
+    if from.is_dir() {
+        std::fs::create_dir_all(to).unwrap();
+        for name in names(from) {
+            copy_all(&from.join(&name), &to.join(&name));
+        }
+    } else {
+        std::fs::write(to, std::fs::read(from).unwrap()).unwrap();
+    }
 }
 
 pub(crate) fn expected() -> Value {

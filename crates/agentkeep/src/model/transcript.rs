@@ -59,6 +59,15 @@ impl TranscriptEntry {
         Ok(Self { json })
     }
 
+    /// As another program wrote it: any object.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it is no object.
+    pub fn foreign(json: Json) -> Result<Self> {
+        document::object("transcript entry", &json)?;
+        Ok(Self { json })
+    }
+
     pub(crate) fn stored(json: Json) -> Self {
         Self { json }
     }

@@ -6,9 +6,9 @@ mod events;
 pub(crate) mod namespaces;
 mod pages;
 pub(crate) mod plan;
-mod runs;
+pub(crate) mod runs;
 mod space;
-mod transcripts;
+pub(crate) mod transcripts;
 mod unit;
 
 pub use clock::{Clock, SystemClock};

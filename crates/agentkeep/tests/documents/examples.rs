@@ -76,3 +76,53 @@ pub(crate) async fn coming_from_agentx() -> Result<()> {
     // end
     store.close().await
 }
+
+pub(crate) async fn coming_from_agentrylab() -> Result<()> {
+    // docs/coming-from/agentrylab.md
+    use agentkeep::{Json, Store, TranscriptEntry};
+
+    let store = Store::open("sqlite:./keep.db").await?;
+    let threads = store.transcripts();
+
+    let text = r#"{"t":1795230577.66,"iter":0,"agent_id":"pro","role":"agent","content":"Hello","metadata":null,"actions":null}"#;
+    threads.append("research/1", TranscriptEntry::from_json(Json::parse(text)?)?).await?;
+    let said = Json::string("So far, so good.");
+    threads.append("research/1", TranscriptEntry::new(1, "moderator", "moderator", &said)?).await?;
+
+    assert_eq!(threads.last("research/1", 1).await?[0].entry.iteration(), Some(1));
+    let exported = threads.export("research/1").await?;
+    assert_eq!(exported.lines().next(), Some(text));
+    // end
+    store.close().await
+}
+
+#[allow(clippy::expect_used, reason = "as it is written there")]
+pub(crate) async fn coming_from_run_snapshots() -> Result<()> {
+    // docs/coming-from/run-snapshots.md
+    use std::time::Duration;
+
+    use agentkeep::{Json, List, RunSnapshot, Store};
+
+    let store = Store::open("sqlite:./keep.db").await?;
+    let runs = store.runs();
+    let plan = Json::parse(r#"{"thought":"two","steps":[{"id":"s1"},{"id":"s2"}]}"#)?;
+    runs.start(RunSnapshot::new("run-1", "Find it")?.with("plan", &plan)?).await?;
+    let result =
+        Json::parse(r#"{"step":{"id":"s1"},"summary":"found","toolCalls":[],"durationMs":45}"#)?;
+    let changes = Json::parse(r#"{"stepIndex":1,"iterations":1,"usage":{"totalTokens":45}}"#)?;
+    runs.step_at("run-1", 0, result.clone(), changes.clone()).await?;
+
+    // Elsewhere, after the process has died:
+    let dead = runs.abandoned(&List::default()).await?;
+    assert_eq!(dead.items[0].run_id, "run-1");
+    let lease = runs.claim("run-1", "worker-7", Duration::from_secs(60)).await?;
+    let mine = runs.under(lease.fence);
+    let run = mine.load("run-1").await?.expect("it was claimed");
+    assert_eq!(run.trace().len(), 1); // goes on after it
+    mine.complete("run-1", Json::parse(r#"{"text":"Here it is."}"#)?).await?;
+
+    // Whoever held it before can write no more.
+    assert!(runs.step_at("run-1", 1, result, changes).await.is_err());
+    // end
+    store.close().await
+}

@@ -61,13 +61,15 @@ fn every_example_stands_here_as_it_is_written() {
 #[test]
 fn the_examples_run() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for example in 0..3 {
+    for example in 0..5 {
         let folder = tempfile::tempdir().unwrap();
         std::env::set_current_dir(folder.path()).unwrap();
         runtime.block_on(async {
             match example {
                 0 => examples::readme().await.unwrap(),
                 1 => examples::queue_of_agentx().await.unwrap(),
+                2 => examples::coming_from_agentrylab().await.unwrap(),
+                3 => examples::coming_from_run_snapshots().await.unwrap(),
                 _ => examples::coming_from_agentx().await.unwrap(),
             }
         });

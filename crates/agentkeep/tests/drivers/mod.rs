@@ -1,5 +1,7 @@
 //! The drivers that the tests of repositories run on.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 #[cfg(feature = "postgres")]
 #[path = "../fixtures/postgres.rs"]
 mod postgres;
@@ -51,7 +53,7 @@ macro_rules! on_every_driver {
 pub(crate) use on_every_driver;
 
 /// Without the upkeep that runs in the background of a store opened from its URL.
-async fn opened(url: &str) -> Store {
+pub(crate) async fn opened(url: &str) -> Store {
     Store::over(agentkeep::urls::open(url).await.unwrap())
 }
 
@@ -91,4 +93,32 @@ async fn looked_after<F: Future<Output = ()>>(url: &str, test: impl FnOnce(Store
     let report = store.check().await.unwrap();
     assert!(report.is_sound(), "{report:?}");
     store.close().await.unwrap();
+}
+
+/// Where a new store may be, for as long as this is held.
+pub(crate) struct Place {
+    pub(crate) scheme: &'static str,
+    pub(crate) url: String,
+    _held: Box<dyn std::any::Any + Send>,
+}
+
+/// A new place on each driver.
+pub(crate) fn places() -> Vec<Place> {
+    let mut places = vec![Place { scheme: "memory", url: "memory:".into(), _held: Box::new(()) }];
+    for scheme in ["file", "sqlite"] {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("{scheme}:{}/keep?durability=process", folder.path().display());
+        places.push(Place { scheme, url, _held: Box::new(folder) });
+    }
+    #[cfg(feature = "postgres")]
+    if postgres::is_there("places on every driver") {
+        let place = postgres::Place::new();
+        places.push(Place { scheme: "postgres", url: place.url(), _held: Box::new(place) });
+    }
+    #[cfg(feature = "redis")]
+    if of_redis::Form::Single.is_there("places on every driver") {
+        let place = of_redis::Place::new(of_redis::Form::Single);
+        places.push(Place { scheme: "redis", url: place.url(), _held: Box::new(place) });
+    }
+    places
 }

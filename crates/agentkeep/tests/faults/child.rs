@@ -13,7 +13,7 @@ use crate::sloppy::IndexFirst;
 use crate::steps::Step;
 use crate::subject::{Subject, named};
 use crate::workload::Workload;
-use crate::{block_on, failing};
+use crate::{block_on, failing, resume};
 
 /// What this program does when it is somebody's child.
 pub(crate) const ROLE: &str = "FAULTS_CHILD";
@@ -56,6 +56,7 @@ pub(crate) fn run(role: &str) {
             "go-on" => go_on(&task).await,
             "fail" => failing::work(&task).await,
             "share" => share(task).await,
+            "agent" | "agent-again" => resume::agent(&task).await,
             _ => panic!("no role {role}"),
         }
     });
@@ -74,7 +75,7 @@ impl Task {
 
     async fn apply(&self, store: &Store, task: usize, step: Step) -> Result<()> {
         match self.cheat.as_str() {
-            "unit-in-halves" => step.apply_in_halves(store, task).await,
+            "unit-in-halves" | "step-in-halves" => step.apply_in_halves(store, task).await,
             _ => step.apply(store, task).await,
         }
     }

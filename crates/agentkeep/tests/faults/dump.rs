@@ -30,6 +30,7 @@ pub(crate) async fn dump(store: &Store) -> Result<Dump> {
             lines.insert(format!("message/{id}/{place:04}"), line);
         }
     }
+    crate::runs::dump(store, &mut lines).await?;
     Ok(lines)
 }
 

@@ -12,8 +12,8 @@ use crate::verify::{Depth, verify};
 use crate::workload::Workload;
 use crate::{Outcome, block_on};
 
-const WORKLOADS: [&str; 9] =
-    ["open", "upgrade", "add", "fork", "cascade", "unit", "metadata", "import", "mixed"];
+const WORKLOADS: [&str; 10] =
+    ["open", "upgrade", "add", "fork", "cascade", "unit", "metadata", "import", "mixed", "runs"];
 const WAYS: [(&str, bool); 6] = [
     ("eio", false),
     ("eio", true),

@@ -11,7 +11,7 @@ use crate::verify::{Depth, verify};
 use crate::workload::{self, Workload};
 use crate::{Outcome, block_on};
 
-const ACTS: [&str; 3] = ["kill-before", "kill-half", "kill-after"];
+pub(crate) const ACTS: [&str; 3] = ["kill-before", "kill-half", "kill-after"];
 /// A run of less has not gone through all workloads.
 const LEAST: u64 = 3_000;
 

@@ -25,6 +25,8 @@ mod place;
 mod planted;
 mod power;
 mod random;
+mod resume;
+mod runs;
 mod sharing;
 mod shim;
 mod sloppy;
@@ -63,6 +65,7 @@ fn main() {
                 trials.push(trial);
             };
             add("killed_at_every_operation", kill::tier);
+            add("killed_and_resumed_at_every_operation", resume::tier);
             add("power_cut_at_every_operation", power::tier);
             add("power_cut_after_a_kill", power::after_a_kill);
             add("disk_fails_at_every_operation", errors::tier);

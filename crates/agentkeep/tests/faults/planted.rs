@@ -48,7 +48,7 @@ impl Planted {
 }
 
 /// The defects, each with the tier that is to catch it.
-const PLANTED: [Planted; 18] = [
+const PLANTED: [Planted; 19] = [
     lax("durability=process", "process"),
     lax("durability=none", "none"),
     plant("no sync at all", "no-sync", By::Power, "add"),
@@ -65,6 +65,7 @@ const PLANTED: [Planted; 18] = [
     cheat("acknowledged before the sync", "acknowledge-first", By::Power, "metadata"),
     cheat("a unit in several commits", "unit-in-halves", By::Kill, "unit"),
     cheat("a unit in several commits, power cut", "unit-in-halves", By::Power, "unit"),
+    cheat("a step in two commits", "step-in-halves", By::Kill, "runs"),
     cheat("an error taken for success", "error-is-success", By::Errors, "unit"),
     cheat("tried again under no id", "tried-again-without-id", By::Errors, "unit"),
 ];

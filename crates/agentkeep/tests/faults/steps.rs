@@ -4,6 +4,8 @@
 use agentkeep::schema::Turn;
 use agentkeep::{At, Container, Image, Json, Load, Message, ObjectEditor, Result, Session, Store};
 
+use crate::runs::RunStep;
+
 /// One acknowledged thing that a child does; `n` makes its ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -32,6 +34,8 @@ pub(crate) enum Step {
     EraseTag(u64),
     /// An import: staged, then switched on.
     Load(u64),
+    /// Something about runs or threads.
+    Run(RunStep),
 }
 
 /// Ids begin with the task, so that each task can be checked by itself.
@@ -44,7 +48,7 @@ pub(crate) fn main_session(task: usize) -> String {
 }
 
 /// What message `id` says.
-fn text_of(id: &str) -> String {
+pub(crate) fn text_of(id: &str) -> String {
     let seed = id.bytes().fold(7_usize, |sum, byte| sum * 31 % 65_537 + usize::from(byte));
     // Most are short, some fill pages.
     let times = if seed.is_multiple_of(9) { 900 } else { 1 + seed % 40 };
@@ -161,12 +165,16 @@ impl Step {
                 store.erase_tag(&id(task, "tag", n)).await?;
             }
             Self::Load(n) => load(store, task, n).await?,
+            Self::Run(step) => step.apply(store, task).await?,
         }
         Ok(())
     }
 
     /// A defect to be caught: what should be one commit is two.
     pub(crate) async fn apply_in_halves(self, store: &Store, task: usize) -> Result<()> {
+        if let Self::Run(step) = self {
+            return step.apply_in_halves(store, task).await;
+        }
         let Self::Unit(n) = self else { return self.apply(store, task).await };
         let (main, image) = (main_session(task), id(task, "i", 0));
         store

@@ -1,11 +1,14 @@
 //! Workloads: which steps, by how many tasks, on which store.
 
 use crate::random::Random;
+use crate::runs::RunStep;
 use crate::steps::Step;
 
 /// All workloads, in the order in which their lines are printed.
-pub(crate) const ALL: [&str; 10] =
-    ["open", "upgrade", "add", "fork", "cascade", "unit", "metadata", "import", "mixed", "tasks"];
+pub(crate) const ALL: [&str; 11] = [
+    "open", "upgrade", "add", "fork", "cascade", "unit", "metadata", "import", "mixed", "tasks",
+    "runs",
+];
 /// The workload that finds a store of an earlier format.
 pub(crate) const UPGRADE: &str = "upgrade";
 
@@ -55,6 +58,10 @@ impl Workload {
                 ]
             })),
             "import" => steps.extend(rounds.flat_map(|n| [Step::Load(n), Step::Add(n)])),
+            "runs" => {
+                steps.extend(crate::runs::steps().into_iter().map(Step::Run));
+                steps.extend(by_chance(&mut random, 12));
+            }
             "mixed" => steps.extend(mixed(&mut random, 30)),
             _ => {
                 let tasks = (0..4).map(|_| {
@@ -68,6 +75,27 @@ impl Workload {
         let prepared = usize::from(!["open", UPGRADE].contains(&name));
         Self { name: ALL[place], seed, tasks: vec![steps], prepared }
     }
+}
+
+/// Runs go on by chance, in all the forms of a step.
+fn by_chance(random: &mut Random, count: u64) -> Vec<Step> {
+    let (mut steps, mut index) = (vec![RunStep::StartAs(3)], 0);
+    while (steps.len() as u64) < count {
+        let step = match random.below(8) {
+            0 => RunStep::Claim(3),
+            1 => RunStep::Say(100 + steps.len() as u64),
+            2 => {
+                steps.push(RunStep::Fail(3));
+                RunStep::Claim(3)
+            }
+            form => {
+                index += 1;
+                if form < 5 { RunStep::Step(3, index - 1) } else { RunStep::Whole(3, index - 1) }
+            }
+        };
+        steps.push(step);
+    }
+    steps.into_iter().map(Step::Run).collect()
 }
 
 /// Steps by chance; only such as are possible after those before them.

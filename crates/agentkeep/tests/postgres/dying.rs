@@ -65,7 +65,7 @@ async fn commits_outlive_their_connections() {
     println!("{ended} connections ended, {} errors told", retried.load(Ordering::Relaxed));
 }
 
-fn batch(operation: &str) -> Batch {
+pub(crate) fn batch(operation: &str) -> Batch {
     let mut batch = Batch::new(Namespace::default());
     batch.operation = Some(OperationId::new(operation).unwrap());
     let entry = NewEntry { id: None, body: agentkeep::Json::string(operation), refs: Vec::new() };

@@ -16,10 +16,12 @@ mod fixture;
 mod servers;
 
 mod dying;
+mod limits;
 mod opening;
 mod pooler;
 mod rights;
 mod settings;
+mod sql;
 mod trips;
 mod upgrading;
 

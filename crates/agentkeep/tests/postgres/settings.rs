@@ -4,6 +4,7 @@ use agentkeep::{Kind, Store};
 
 use crate::fixture::{Place, server};
 use crate::servers::own::Server;
+use crate::sql::run;
 use crate::{needs_server, plain};
 
 #[tokio::test]
@@ -59,12 +60,4 @@ async fn settings_of_the_server_are_held_against_what_was_asked() {
         server.restart();
     }
     Store::open(&server.url).await.unwrap().close().await.unwrap();
-}
-
-async fn run(server: &Server, sql: &str) {
-    let (client, connection) =
-        tokio_postgres::connect(&server.url, tokio_postgres::NoTls).await.unwrap();
-    let task = tokio::spawn(connection);
-    client.batch_execute(sql).await.unwrap();
-    task.abort();
 }

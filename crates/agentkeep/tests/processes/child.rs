@@ -51,6 +51,7 @@ pub(crate) fn run(role: &str) {
             }
             "append" => append_on_demand(&store).await,
             "publish" => crate::events::publish(&store, &name).await,
+            "own" => crate::runs::own(&store, &name).await,
             "subscribe" => crate::events::subscribe(&store, &name).await,
             "write" => write_until_killed(&store, &name).await,
             _ => panic!("no role {role}"),

@@ -20,6 +20,7 @@ mod of_redis;
 #[cfg(feature = "postgres")]
 #[path = "../fixtures/postgres.rs"]
 mod postgres;
+mod runs;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -47,12 +48,13 @@ fn main() {
         child::run(&role);
         return;
     }
-    let tests: [Named; 6] = [
+    let tests: [Named; 7] = [
         ("four_processes_of_four_tasks_share_a_stream_and_a_record", contention::sharing),
         ("a_parent_and_a_child_never_both_win", contention::parent_and_child),
         ("sixteen_processes_open_a_fresh_store", contention::opening),
         ("hints_come_from_other_processes", contention::hints),
         ("events_reach_everybody_once_and_in_order_through_kills", events::through_kills),
+        ("of_four_owners_never_two_are_valid", runs::race),
         ("kill_minus_nine_loses_nothing", kill::two_hundred_times),
     ];
     let trials = schemes().into_iter().flat_map(|scheme| {

@@ -9,6 +9,7 @@
 #[path = "../drivers/mod.rs"]
 mod drivers;
 
+mod imports;
 mod leases;
 mod lists;
 mod random;

@@ -131,3 +131,38 @@ async fn wrong_entries_are_refused(store: Store) {
     }
     assert!(store.transcripts().threads().await.unwrap().is_empty());
 }
+
+/// What the file driver keeps of a thread is what Agentry Lab would read: a line of JSON for each
+/// entry, with one member more.
+#[tokio::test]
+async fn a_stored_file_is_lines_that_agentry_lab_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file:{}/keep?durability=process", folder.path().display());
+    let lines: Vec<String> = (0..5)
+        .map(|n| {
+            format!(
+                r#"{{"t":{n}.5,"iter":{n},"agent_id":"pro","role":"agent","content":"a\u0000\n {n} é","metadata":null,"actions":{{"type":"STOP","rollback":0}}}}"#
+            )
+        })
+        .collect();
+    for some in lines.chunks(2) {
+        let store = Store::open(&url).await.unwrap();
+        let entries = some.iter().map(|line| entry(line)).collect();
+        store.transcripts().append_many("team/x", entries).await.unwrap();
+        store.close().await.unwrap();
+    }
+    let stored = folder.path().join("keep/namespaces/default/logs/transcripts");
+    let files: Vec<_> = stored.read_dir().unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let text = std::fs::read_to_string(&files[0]).unwrap();
+    assert!(text.ends_with('\n'));
+    let read: Vec<serde_json::Value> =
+        text.trim_end().split('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (found, line) in read.iter().zip(&lines) {
+        let mut expected: serde_json::Value = serde_json::from_str(line).unwrap();
+        expected["_agentkeep"] = found["_agentkeep"].clone();
+        assert!(found["_agentkeep"].is_object());
+        assert_eq!(*found, expected);
+    }
+    assert_eq!(read.len(), lines.len());
+}

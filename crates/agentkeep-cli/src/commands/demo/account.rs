@@ -6,6 +6,7 @@ use agentkeep::driver::CheckReport;
 use serde::Serialize;
 
 use super::crash::{Crash, Survived};
+use super::resume::{RUN, Resumed};
 use super::{FORK, Held};
 use crate::args::Global;
 use crate::import::report::Report;
@@ -39,11 +40,13 @@ pub(super) struct Account {
     survived: Survived,
     check: CheckReport,
     fork: Forked,
+    resumed: Resumed,
     holds: Held,
     next: Vec<String>,
 }
 
 impl Account {
+    #[allow(clippy::too_many_arguments, reason = "one for each act of the demo")]
     pub(super) fn new(
         folder: &Path,
         global: &Global,
@@ -51,6 +54,7 @@ impl Account {
         survived: Survived,
         check: CheckReport,
         fork: Forked,
+        resumed: Resumed,
         holds: Held,
     ) -> Self {
         let (store, namespace) = (global.store.clone(), global.namespace.clone());
@@ -61,10 +65,11 @@ impl Account {
         let next = vec![
             format!("agentkeep {options} sessions list"),
             format!("agentkeep {options} sessions show {FORK} --last 10"),
+            format!("agentkeep {options} runs show {RUN}"),
             format!("agentkeep {options} check"),
         ];
         let folder = folder.display().to_string();
-        Self { folder, store, namespace, imported, survived, check, fork, holds, next }
+        Self { folder, store, namespace, imported, survived, check, fork, resumed, holds, next }
     }
 
     /// What is there now, and what to do next.
@@ -142,5 +147,19 @@ pub(super) fn forked(forked: &Forked) -> String {
         text::bytes(forked.bytes),
         text::bytes(forked.stored_before),
         text::bytes(forked.stored_after)
+    )
+}
+
+pub(super) fn resumed(resumed: &Resumed) -> String {
+    format!(
+        "{BOLD}5. Kill an agent in the middle of its run, and resume the run in another process{RESET}\n   \
+         {OK}  {} of {} steps were acknowledged; the second process went on at step {}\n   \
+         {OK}  every step is there once; no finished one was done again\n   \
+         {OK}  what the killed one might still write, under number {}, is refused: the run is at {}\n\n",
+        resumed.kept_before,
+        resumed.steps,
+        resumed.went_on_at,
+        resumed.fences[0],
+        resumed.fences[1]
     )
 }

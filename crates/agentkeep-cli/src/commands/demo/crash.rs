@@ -44,7 +44,7 @@ pub(super) struct Survived {
 }
 
 /// Ends the process when the demo ends early.
-struct Victim(Child);
+pub(super) struct Victim(pub(super) Child);
 
 impl Drop for Victim {
     fn drop(&mut self) {
@@ -94,12 +94,12 @@ fn spawn(global: &Global, session: &str) -> std::io::Result<Child> {
 }
 
 #[cfg(unix)]
-fn was_killed(status: ExitStatus) -> bool {
+pub(super) fn was_killed(status: ExitStatus) -> bool {
     std::os::unix::process::ExitStatusExt::signal(&status) == Some(9)
 }
 
 #[cfg(not(unix))]
-fn was_killed(status: ExitStatus) -> bool {
+pub(super) fn was_killed(status: ExitStatus) -> bool {
     !status.success()
 }
 

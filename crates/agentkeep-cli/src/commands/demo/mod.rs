@@ -3,6 +3,8 @@
 mod account;
 mod crash;
 mod messages;
+mod resume;
+pub(crate) mod runner;
 pub(crate) mod writer;
 
 use std::path::{Path, PathBuf};
@@ -14,9 +16,10 @@ use self::account::{Account, Forked};
 use super::stats::{self, Held};
 use super::{Outcome, open};
 use crate::args::{self, Global};
-use crate::import::agentx::{self, Wish};
+use crate::import::agentx;
 use crate::import::report::Report;
 use crate::import::stop::Stop;
+use crate::import::take::Wish;
 use crate::output::{self, io_error};
 
 /// A data set that AgentX wrote.
@@ -54,7 +57,10 @@ pub(crate) async fn run(global: &Global, args: args::Demo) -> Outcome {
     let (forked, held) = fork(&store).await?;
     talk(account::forked(&forked))?;
     store.close().await?;
-    let account = Account::new(&folder, &global, report, survived, check, forked, held);
+
+    let resumed = resume::run(&global).await?;
+    talk(account::resumed(&resumed))?;
+    let account = Account::new(&folder, &global, report, survived, check, forked, resumed, held);
     if global.json {
         output::print_json(&account)?;
     } else {
@@ -104,7 +110,7 @@ async fn import(global: &Global, folder: &Path) -> Result<(Report, Vec<Message>)
     let path = folder.join("agentx.db");
     std::fs::write(&path, AGENTX)
         .map_err(|error| io_error("the demo's data cannot be written", error))?;
-    let source = agentx::open(&path, Stop::default())?;
+    let source = agentx::open(&path, Stop::default()).await?;
     let store = open(global).await?;
     let report = agentx::take(&store, source, Wish::default()).await?;
     let new = ["containers", "images", "sessions", "messages"];

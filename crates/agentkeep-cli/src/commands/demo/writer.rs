@@ -44,7 +44,7 @@ async fn write(store: &Store, session: &str, writer: u32) -> Result<()> {
 }
 
 /// One system call: the line is in the pipe wholly or not at all.
-fn say(line: &str) -> Result<()> {
+pub(super) fn say(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(line.as_bytes())
         .and_then(|()| out.flush())

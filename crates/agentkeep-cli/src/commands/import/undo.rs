@@ -39,6 +39,8 @@ fn shown(import: &Turn, undone: &Undone) -> String {
         text::counted(undone.images, "image"),
         text::counted(undone.sessions, "session"),
         text::counted(undone.messages, "message"),
+        text::counted(undone.runs, "run"),
+        text::counted(undone.threads, "thread"),
     ];
     let import = text::one_line(import.as_str());
     let mut out = format!("Took back {import}: {}\n", counts.join(", "));

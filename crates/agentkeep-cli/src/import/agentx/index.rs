@@ -4,10 +4,11 @@
 use agentkeep::schema::Turn;
 use agentkeep::{Result, Tally};
 
-use super::bytes::{self, Digest};
+use super::bytes;
 use super::lists;
 use super::records::{self, Parsed};
 use super::source::{SORTS, Sort, Source};
+use crate::import::bytes::{Digest, update};
 use crate::import::progress::Progress;
 use crate::import::report::List;
 use crate::import::scratch::Scratch;
@@ -92,10 +93,7 @@ pub(super) fn make(source: &dyn Source, scratch: &Scratch, stop: &Stop) -> Resul
             };
             let sql = "UPDATE value SET hash = ?2 WHERE no = ?1";
             scratch.run(sql, (item.no, digest))?;
-            for part in [sort.key().as_bytes(), item.place.as_bytes(), &digest] {
-                hasher.update(&(part.len() as u64).to_le_bytes());
-                hasher.update(part);
-            }
+            update(&mut hasher, [sort.key().as_bytes(), item.place.as_bytes(), &digest]);
             progress.advance(item.bytes.cast_unsigned());
             Ok(())
         })?;

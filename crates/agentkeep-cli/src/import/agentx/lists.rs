@@ -5,10 +5,10 @@ use std::io::Read;
 
 use agentkeep::{Message, Result};
 
-use super::bytes::{Digest, Hashing, MAX_TEXT, changed, reason, shortened};
+use super::bytes::reason;
 use super::index::Item;
-use super::records::{check_size, to_json};
 use super::source::Source;
+use crate::import::bytes::{Digest, Hashing, MAX_TEXT, changed, check_size, shortened, to_json};
 use crate::import::cut::{Broken, Cutter, Kept};
 use crate::import::report::List;
 use crate::import::scratch::Scratch;

@@ -2,7 +2,6 @@
 
 mod bytes;
 mod forms;
-mod ids;
 mod index;
 mod lists;
 mod queue;
@@ -20,7 +19,7 @@ use self::source::{Catalogue, Source};
 use super::scratch::Scratch;
 use super::stop::Stop;
 
-pub(crate) use self::take::{Wish, take};
+pub(crate) use self::take::take;
 
 /// A source, recognised, and its values listed.
 #[derive(Debug)]
@@ -40,11 +39,10 @@ enum Data {
     Queue(Box<Rows>),
 }
 
-/// Recognises the source by its content.
-pub(crate) fn open(path: &Path, stop: Stop) -> Result<Opened> {
-    let data = forms::open(path)?;
+/// Recognises the source by its content; a live database by its URL.
+pub(crate) async fn open(path: &Path, stop: Stop) -> Result<Opened> {
+    let (data, place) = forms::open(path).await?;
     let scratch = Scratch::new()?;
-    let place = path.display().to_string();
     if let Data::Values(source) = &data {
         source.list(&Catalogue { scratch: &scratch }).map_err(|error| error.at(place.clone()))?;
     }

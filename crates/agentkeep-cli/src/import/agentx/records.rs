@@ -1,12 +1,13 @@
 //! Records of the source as ours: which can be taken, and what is remarkable about them.
 
-use agentkeep::driver::{MAX_BODY, Put, Save};
+use agentkeep::driver::{Put, Save};
 use agentkeep::schema::{CONTAINERS, IMAGES, Key, SESSIONS, Table};
 use agentkeep::{Container, Error, Image, Json, Session};
 
-use super::ids::{self, Named};
 use super::secrets;
 use super::source::Sort;
+use crate::import::bytes::{check_size, reason_of, to_json};
+use crate::import::ids::{self, Named};
 use crate::import::report::List;
 
 /// A record of one of the sorts.
@@ -83,7 +84,7 @@ pub(super) fn read(sort: Sort, text: &str) -> Result<Parsed, String> {
 }
 
 fn of_sort(sort: Sort, json: Json) -> Result<Parsed, String> {
-    let refused = |error: Error| reason(&error);
+    let refused = |error: Error| reason_of(&error);
     let (named, record) = match sort {
         Sort::Container => {
             let named = ids::usable(json, "containerId", &[], &[])?;
@@ -135,37 +136,9 @@ fn definition(sort: Sort, json: &Json) -> Result<Parsed, String> {
     Ok(Parsed { record, original: named.original, notes: named.notes })
 }
 
-/// The text as JSON, and what was replaced in it.
-pub(super) fn to_json(text: &str) -> Result<(Json, Option<String>), String> {
-    let (json, replaced) =
-        Json::parse_replacing_surrogates(text).map_err(|error| error.message().to_owned())?;
-    let told = match replaced {
-        0 => None,
-        1 => Some("1 lone surrogate replaced by U+FFFD".to_owned()),
-        n => Some(format!("{n} lone surrogates replaced by U+FFFD")),
-    };
-    Ok((json, told))
-}
-
-/// What is wrong, and what would be right.
-fn reason(error: &Error) -> String {
-    match error.advice_text() {
-        Some(advice) => format!("{} ({advice})", error.message()),
-        None => error.message().to_owned(),
-    }
-}
-
 /// An indexed text beyond the store's limit would stop the whole import.
 fn check_indexed(table: &'static Table, record: &Record) -> Result<(), String> {
-    let key = Key::new(table, [record.id()]).map_err(|error| reason(&error))?;
+    let key = Key::new(table, [record.id()]).map_err(|error| reason_of(&error))?;
     let put = Put::new(key, record.body().clone(), Save::Any);
-    put.map(|_| ()).map_err(|error| reason(&error))
-}
-
-/// So would a body beyond the limit.
-pub(super) fn check_size(json: &Json) -> Result<(), String> {
-    if json.len() <= MAX_BODY {
-        return Ok(());
-    }
-    Err(format!("it has {} bytes, more than {MAX_BODY}", json.len()))
+    put.map(|_| ()).map_err(|error| reason_of(&error))
 }

@@ -18,7 +18,7 @@ use super::keys::{Space, namespaces};
 use super::link::{Failed, Link, called};
 use super::scripts::Scripts;
 use crate::driver::{Batch, Committed, Hub, Operation};
-use crate::drivers::server::answer::answers;
+use crate::drivers::server::answer::answer;
 use crate::drivers::server::patience::{ATTEMPTS, GRACE, pause};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Namespace, Schema};
@@ -107,8 +107,7 @@ impl Committer {
         let place = (base, &space);
         let call = Call::new(self.schema, place, self.link.is_clustered(), &sending, &batch)?;
         let text = self.attempts(&call, &space, &slot, &batch).await?;
-        let answer = answers(&text, std::iter::once(&batch))?.pop();
-        let committed = answer.unwrap_or_else(|| Err(strange("a commit")))?;
+        let committed = answer(&text, &batch, 1)??;
         if !committed.replayed {
             self.time.fetch_max(committed.time, Ordering::Relaxed);
             self.hub.committed(&batch);

@@ -156,7 +156,7 @@ pub(super) async fn name_texts(
             redis::from_redis_value(answer).map_err(|_| strange("namespaces"))?;
         let reads = names.iter().map(async |name| {
             let row = name_row(at, &namespace_of(name)?).await?;
-            Ok(row.map(|row| (name.clone(), row)))
+            Ok::<_, crate::Error>(row.map(|row| (name.clone(), row)))
         });
         for found in futures_util::future::join_all(reads).await {
             texts.extend(found?);

@@ -6,32 +6,31 @@ use crate::driver::{Batch, Committed, Expect, MAX_NUMBER, Operation, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::schema::OperationId;
 
-/// The answers to a group's batches.
-pub(in crate::drivers) fn answers<'a>(
-    text: &str,
-    batches: impl ExactSizeIterator<Item = &'a Batch>,
-) -> Result<Vec<Result<Committed>>> {
-    let lines: Vec<&str> = text.lines().collect();
-    if lines.len() != batches.len() {
-        return Err(strange(text));
-    }
-    let mut first = 1;
-    let mut answers = Vec::with_capacity(lines.len());
-    for (line, batch) in lines.into_iter().zip(batches) {
-        answers.push(answer(line, batch, first)?);
-        first += batch.expect.len() + 1 + batch.operations.len();
-    }
-    Ok(answers)
-}
-
-fn strange(text: &str) -> Error {
+/// An answer that is none.
+pub(in crate::drivers) fn strange(text: &str) -> Error {
     let start: String = text.chars().take(60).collect();
     Error::new(Kind::Corrupt, format!("the server answered a commit with {start:?}"))
         .advice("does something else stand between, or under this name?")
 }
 
-/// `first`: the place of the batch's first step among those of its group.
-fn answer(line: &str, batch: &Batch, first: usize) -> Result<Result<Committed>> {
+/// The answer to one batch. `first`: the place of its first step among those of its group.
+pub(in crate::drivers) fn answer(
+    line: &str,
+    batch: &Batch,
+    first: usize,
+) -> Result<Result<Committed>> {
+    if let Some(committed) = done(line)? {
+        return Ok(Ok(committed));
+    }
+    let mut words = line.split(' ').skip(1);
+    let step = words.next().and_then(|step| step.parse::<usize>().ok());
+    let step = step.ok_or_else(|| strange(line))?.saturating_sub(first);
+    let code = words.next().unwrap_or_default();
+    Ok(Err(refusal(batch, step, code, words.next().unwrap_or_default())))
+}
+
+/// What was done; `None` for a refusal.
+pub(in crate::drivers) fn done(line: &str) -> Result<Option<Committed>> {
     let mut words = line.split(' ');
     match words.next() {
         Some("ok") => {
@@ -40,14 +39,9 @@ fn answer(line: &str, batch: &Batch, first: usize) -> Result<Result<Committed>> 
             let time = time.ok_or_else(|| strange(line))?;
             let outcomes = words.map(|word| outcome(word).ok_or_else(|| strange(line)));
             let outcomes = outcomes.collect::<Result<_>>()?;
-            Ok(Ok(Committed { time, replayed, outcomes }))
+            Ok(Some(Committed { time, replayed, outcomes }))
         }
-        Some("no") => {
-            let step = words.next().and_then(|step| step.parse::<usize>().ok());
-            let step = step.ok_or_else(|| strange(line))?.saturating_sub(first);
-            let code = words.next().unwrap_or_default();
-            Ok(Err(refusal(batch, step, code, words.next().unwrap_or_default())))
-        }
+        Some("no") => Ok(None),
         _ => Err(strange(line)),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::driver::{Find, Put, Save};
 use crate::error::Result;
-use crate::json::Json;
+use crate::json::{Json, ObjectEditor};
 use crate::repo::space::Space;
 use crate::schema::{DEFINITIONS, Key, check_id};
 
@@ -15,6 +15,15 @@ pub(super) fn key(kind: &str, id: &str) -> Result<Key> {
 
 pub(super) fn put(kind: &str, id: &str, body: &Json) -> Result<Put> {
     Put::new(key(kind, id)?, body.clone(), Save::Create)
+}
+
+/// The record that says that an import added to a thread which was there before. Its id cannot be
+/// a session's, for which the same is noted.
+pub(super) fn growth_of_thread(import: &str, thread: &str) -> Result<(Key, Json)> {
+    let id = format!("thread:{}", blake3::hash(thread.as_bytes()).to_hex());
+    let mut body = ObjectEditor::default();
+    body.set("thread", &Json::string(thread));
+    Ok((key(import, &id)?, body.finish()))
 }
 
 /// All of one kind, by id.

@@ -21,7 +21,7 @@ use crate::model::document;
 use crate::repo::plan::{Guard, Intent, Plan};
 use crate::repo::space::Space;
 use crate::repo::unit::Unit;
-use crate::schema::{CONTAINERS, DEFINITIONS, IMAGES, SESSIONS, Turn};
+use crate::schema::{CONTAINERS, DEFINITIONS, IMAGES, RUNS, SESSIONS, THREADS, TOPICS, Turn};
 
 pub use super::undo::Undone;
 pub(crate) use super::undo::undo;
@@ -271,7 +271,7 @@ pub(super) async fn open(space: &Space, run: &Run) -> Result<Stage> {
 
 /// True when the namespace holds no records that users make.
 pub(super) async fn is_empty(space: &Space) -> Result<bool> {
-    for table in [&CONTAINERS, &IMAGES, &SESSIONS, &DEFINITIONS] {
+    for table in [&CONTAINERS, &IMAGES, &SESSIONS, &DEFINITIONS, &TOPICS, &RUNS, &THREADS] {
         let first = space.find(&Find::by(table, "key")?.limit(1)).await?;
         if !first.records.is_empty() {
             return Ok(false);

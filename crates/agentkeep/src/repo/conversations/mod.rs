@@ -24,6 +24,7 @@ mod sessions;
 mod sweep;
 pub(crate) mod turns;
 mod undo;
+mod undo_logs;
 mod view;
 mod window;
 

@@ -9,6 +9,7 @@ use super::imports::{self, Run, Stage};
 use super::lineage::{Lineage, Segment};
 use super::pending::Pending;
 use super::sweep;
+use super::undo_logs;
 use super::view::View;
 use crate::driver::{Batch, Expect, Find, Head, Operation, Read, Record, Stretch, Which};
 use crate::error::{Error, Kind, Result};
@@ -16,8 +17,8 @@ use crate::repo::plan::{Guard, Intent, Plan};
 use crate::repo::space::Space;
 use crate::repo::unit::Unit;
 use crate::schema::{
-    CONTAINERS, DEFINITIONS, IMAGES, Index, Key, LINEAGES, MESSAGES, SESSIONS, Stream, Table, Turn,
-    Value,
+    CONTAINERS, DEFINITIONS, IMAGES, Index, Key, LINEAGES, MESSAGES, RUNS, SESSIONS, Stream,
+    THREADS, Table, Turn, Value,
 };
 
 /// Records taken away in one commit.
@@ -38,6 +39,12 @@ pub struct Undone {
     pub messages: u64,
     /// Definitions that are no images.
     pub definitions: u64,
+    /// Runs.
+    pub runs: u64,
+    /// Threads of transcripts.
+    pub threads: u64,
+    /// Entries of transcripts.
+    pub entries: u64,
     /// What has been changed since, or is needed by something else: it was left as it is.
     pub kept: Vec<String>,
 }
@@ -58,6 +65,8 @@ pub(crate) async fn undo(space: &Space, import: &Turn) -> Result<Undone> {
     imports::set_stage(space, &run, Some(Stage::Undoing)).await?;
     let mut undone = Undone::default();
     added_messages(space, &run, &mut undone).await?;
+    undo_logs::of_runs(space, &run, &mut undone).await?;
+    undo_logs::of_threads(space, &run, &mut undone).await?;
     sessions(space, &run, &mut undone).await?;
     undone.images = records(space, import, &IMAGES, &[&SESSIONS], &mut undone.kept).await?;
     let children = [&IMAGES, &SESSIONS];
@@ -76,6 +85,8 @@ pub(super) async fn staged(space: &Space, run: &Run, collected: &mut Collected) 
     let stage = pending.import(import.as_str()).map_or(Stage::Opening, |listed| listed.stage);
     imports::set_stage(space, run, Some(stage)).await?;
     let mut undone = Undone::default();
+    undo_logs::of_runs(space, run, &mut undone).await?;
+    undo_logs::of_threads(space, run, &mut undone).await?;
     loop {
         let found = by_turn(space, &SESSIONS, import).await?;
         if found.is_empty() {
@@ -110,7 +121,7 @@ async fn by_turn(space: &Space, table: &'static Table, import: &Turn) -> Result<
 }
 
 async fn wrote_anything(space: &Space, import: &Turn) -> Result<bool> {
-    for table in [&CONTAINERS, &IMAGES, &SESSIONS, &DEFINITIONS] {
+    for table in [&CONTAINERS, &IMAGES, &SESSIONS, &DEFINITIONS, &RUNS, &THREADS] {
         if !by_turn(space, table, import).await?.is_empty() {
             return Ok(true);
         }
@@ -253,14 +264,35 @@ impl Intent for TakeImported {
 /// Takes away the messages that the import added to sessions which were there before.
 async fn added_messages(space: &Space, run: &Run, undone: &mut Undone) -> Result<()> {
     let import = &run.import;
-    for (session, _) in super::definitions::all(space, import.as_str()).await? {
+    for (session, body) in super::definitions::all(space, import.as_str()).await? {
         let key = super::definitions::key(import.as_str(), &session)?;
+        if let Some(thread) = body.member("thread").and_then(|thread| thread.to_text()) {
+            undone
+                .kept
+                .push(format!("what was added to thread {thread:?}, which was there before"));
+            let forget = Forget(key);
+            Unit::new(space.clone()).turn(import).run_of(run).with(forget).commit().await?;
+            continue;
+        }
         let before = count(space, &session).await?;
         let cut = CutImported { session: session.clone(), import: import.clone(), journal: key };
         Unit::new(space.clone()).turn(import).run_of(run).with(cut).commit().await?;
         undone.messages += before.saturating_sub(count(space, &session).await?);
     }
     Ok(())
+}
+
+/// Nothing is left to be done about what the record notes.
+#[derive(Debug)]
+struct Forget(Key);
+
+#[async_trait]
+impl Intent for Forget {
+    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
+        plan.settled().await?;
+        plan.push(Operation::Delete(self.0.clone()));
+        Ok(())
+    }
 }
 
 async fn count(space: &Space, session: &str) -> Result<u64> {

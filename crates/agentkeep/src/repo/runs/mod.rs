@@ -1,6 +1,7 @@
 //! Runs: what an agent is in the middle of, kept so that exactly one process can go on with it.
 
 mod change;
+pub(crate) mod imports;
 mod lease;
 mod list;
 mod load;

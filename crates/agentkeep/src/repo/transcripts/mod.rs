@@ -1,6 +1,7 @@
 //! Transcripts: what happened in a thread, in order, only ever added to.
 
 mod follow;
+pub(crate) mod imports;
 mod marks;
 mod write;
 

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::json::{Json, ObjectEditor};
 use crate::model::{TranscriptEntry, document};
 use crate::repo::plan::{Guard, Intent, Plan};
-use crate::schema::{MARKS, Stream, TRANSCRIPTS, Value};
+use crate::schema::{Key, MARKS, Stream, TRANSCRIPTS, Value};
 
 /// That a thread has its record; remembered, for it says nothing else.
 #[derive(Debug)]
@@ -74,18 +74,25 @@ impl Intent for Clean {
         plan.settled().await?;
         let key = super::key(&self.0)?;
         let version = plan.get(&key).await?.map_or(0, |record| record.version);
-        plan.space.forget(&key);
         plan.expect(Expect::Version(key.clone(), version), Guard::Retry);
         if version == 0 {
+            plan.space.forget(&key);
             return Ok(());
         }
-        plan.push(Operation::Delete(key));
-        plan.push(Operation::Drop { log: &TRANSCRIPTS, stream: Stream::new(&self.0)? });
-        // Marks beyond these are told from a later thread's by its birth.
-        let find = Find::by(&MARKS, "by_thread")?.equal(Value::text(&self.0)).limit(9_000);
-        for record in plan.space.find(&find).await?.records {
-            plan.push(Operation::Delete(record.key));
-        }
-        Ok(())
+        delete(plan, key).await
     }
+}
+
+/// Deletes a thread by the key of its record, with all that is kept of it.
+pub(super) async fn delete(plan: &mut Plan<'_>, key: Key) -> Result<()> {
+    let thread = key.first().to_owned();
+    plan.space.forget(&key);
+    plan.push(Operation::Delete(key));
+    plan.push(Operation::Drop { log: &TRANSCRIPTS, stream: Stream::new(&thread)? });
+    // Marks beyond these are told from a later thread's by its birth.
+    let find = Find::by(&MARKS, "by_thread")?.equal(Value::text(&thread)).limit(9_000);
+    for record in plan.space.find(&find).await?.records {
+        plan.push(Operation::Delete(record.key));
+    }
+    Ok(())
 }

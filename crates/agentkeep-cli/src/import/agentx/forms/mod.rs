@@ -1,11 +1,13 @@
 //! The forms that AgentX data comes in, recognised by their content.
 
 mod backup;
-mod copy;
 mod escaped;
 mod folder;
+mod live;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod redis;
-pub(super) mod sqlite;
+mod sqlite;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -16,18 +18,30 @@ use agentkeep::{Error, Kind, Result};
 use super::Data;
 use crate::output::io_error;
 
-const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What can be read, for errors.
 const EXPECTED: &str = "expected AgentX data in one of its forms: an SQLite file with the table \
                         kv_storage, a folder with containers, images, sessions, messages, a JSON \
                         backup {containers, images, sessions, messages}, a Redis dump as JSON \
-                        [{key, type, value}], or an event queue (an SQLite file with the \
-                        table queue_entries)";
+                        [{key, type, value}], an event queue (an SQLite file with the \
+                        table queue_entries), or the URL of a live postgres:// database";
 
-/// Recognises the source by its content.
-pub(crate) fn open(path: &Path) -> Result<Data> {
+/// Recognises the source by its content, a live database by its URL. Answers it and where it is.
+pub(crate) async fn open(path: &Path) -> Result<(Data, String)> {
+    match path.to_str().and_then(|text| Some((text, text.split_once("://")?.0))) {
+        #[cfg(feature = "postgres")]
+        Some((url, "postgres" | "postgresql")) => postgres::open(url).await,
+        Some((_, scheme)) if !path.exists() => Err(Error::new(
+            Kind::Unsupported,
+            format!("a live database of {scheme:?} cannot be read"),
+        )
+        .advice(EXPECTED)),
+        _ => Ok((in_file(path)?, path.display().to_string())),
+    }
+}
+
+fn in_file(path: &Path) -> Result<Data> {
     let at = |error: Error| error.at(path.display().to_string());
     let cannot_read = |error| at(io_error("the source cannot be read", error));
     let metadata = std::fs::metadata(path).map_err(cannot_read)?;
@@ -40,7 +54,7 @@ pub(crate) fn open(path: &Path) -> Result<Data> {
     let mut start = Vec::new();
     let file = File::open(path).map_err(cannot_read)?;
     file.take(4096).read_to_end(&mut start).map_err(cannot_read)?;
-    if start.starts_with(SQLITE_MAGIC) {
+    if start.starts_with(crate::import::sqlite::MAGIC) {
         return sqlite::open(path).map_err(at);
     }
     let text = start.strip_prefix(MARK).unwrap_or(&start).trim_ascii_start();

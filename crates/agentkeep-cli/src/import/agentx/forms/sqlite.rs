@@ -5,15 +5,15 @@
 
 use std::path::Path;
 
-use agentkeep::{Error, Kind, Result};
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use agentkeep::Result;
+use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{copy, not_agentx};
+use super::not_agentx;
 use crate::import::agentx::Data;
 use crate::import::agentx::queue::{self, Found};
 use crate::import::agentx::source::{Bytes, Catalogue, Sort, Source, key_of};
+use crate::import::sqlite::{self, check_whole, damaged, has_table, text_of};
 
 /// A copy of the file, open.
 #[derive(Debug)]
@@ -27,11 +27,7 @@ pub(crate) struct Sqlite {
 
 /// Copies the file and looks what it is, and whether it is whole.
 pub(super) fn open(path: &Path) -> Result<Data> {
-    let (folder, copy) = copy::copy(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(copy, flags).map_err(damaged)?;
-    // Foreign schemas must not run anything.
-    connection.pragma_update(None, "trusted_schema", false).map_err(damaged)?;
+    let (connection, folder) = sqlite::open(path)?;
     if !has_table(&connection, "kv_storage")? && has_table(&connection, "queue_entries")? {
         check_whole(&connection)?;
         return match queue::recognise(connection, folder)? {
@@ -47,6 +43,13 @@ pub(super) fn open(path: &Path) -> Result<Data> {
         connection.pragma_query_value(None, "encoding", |row| row.get(0)).map_err(damaged)?;
     let sqlite = Sqlite { connection, utf8: encoding == "UTF-8", _folder: folder };
     Ok(Data::Values(Box::new(sqlite)))
+}
+
+impl Sqlite {
+    /// Over a copy that was made here, in which texts are kept as they came.
+    pub(super) fn over(connection: Connection, folder: TempDir) -> Self {
+        Self { connection, utf8: true, _folder: folder }
+    }
 }
 
 impl Source for Sqlite {
@@ -102,19 +105,6 @@ impl Source for Sqlite {
     }
 }
 
-/// The text of a value, or why it has none.
-pub(in crate::import::agentx) fn text_of(value: ValueRef<'_>) -> Result<String, String> {
-    match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-            String::from_utf8(bytes.to_vec()).map_err(|error| {
-                format!("it is no UTF-8 at byte {}", error.utf8_error().valid_up_to())
-            })
-        }
-        ValueRef::Null => Err("it is NULL, not text".to_owned()),
-        ValueRef::Integer(_) | ValueRef::Real(_) => Err("it is a number, not text".to_owned()),
-    }
-}
-
 fn check_shape(connection: &Connection) -> Result<()> {
     if !has_table(connection, "kv_storage")? {
         return Err(not_agentx("an SQLite file without the table kv_storage"));
@@ -124,38 +114,4 @@ fn check_shape(connection: &Connection) -> Result<()> {
         Err(error) => Err(not_agentx("an SQLite file whose table kv_storage has no key and value")
             .caused_by(error)),
     }
-}
-
-fn has_table(connection: &Connection, name: &str) -> Result<bool> {
-    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-    let found: Option<i64> =
-        connection.query_row(sql, [name], |row| row.get(0)).optional().map_err(damaged)?;
-    Ok(found.is_some())
-}
-
-/// A damaged file could leave records out without a word.
-fn check_whole(connection: &Connection) -> Result<()> {
-    let finding: String =
-        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(damaged)?;
-    if finding == "ok" {
-        return Ok(());
-    }
-    Err(Error::new(Kind::Corrupt, format!("the source is a damaged SQLite file: {finding}"))
-        .advice(REPAIR))
-}
-
-const REPAIR: &str = "restore it from a backup, or repair it with `sqlite3 FILE .recover`";
-
-pub(in crate::import::agentx) fn damaged(error: rusqlite::Error) -> Error {
-    let kind = match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-            Kind::Corrupt
-        }
-        _ => Kind::Unavailable,
-    };
-    let advice = if kind == Kind::Corrupt { REPAIR } else { "try again" };
-    Error::new(kind, format!("the source cannot be read: {error}"))
-        .retryable(false)
-        .advice(advice)
-        .caused_by(error)
 }

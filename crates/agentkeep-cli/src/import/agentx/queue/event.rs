@@ -2,9 +2,9 @@
 
 use agentkeep::{Event, Json, ObjectEditor};
 
-use super::super::ids;
-use super::super::records::{check_size, to_json};
 use super::rows::Row;
+use crate::import::bytes::{check_size, to_json};
+use crate::import::ids;
 use crate::import::report::List;
 
 /// The member that keeps where an event comes from: `{cursor, timestamp}`.

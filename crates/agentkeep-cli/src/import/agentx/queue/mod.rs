@@ -11,7 +11,7 @@ use agentkeep::Result;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::forms::sqlite::damaged;
+use crate::import::sqlite::damaged;
 
 pub(super) use self::rows::Rows;
 pub(super) use self::take::take;

@@ -8,8 +8,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 use tempfile::TempDir;
 
-use super::super::bytes::MAX_TEXT;
-use super::super::forms::sqlite::{damaged, text_of};
+use crate::import::bytes::MAX_TEXT;
+use crate::import::sqlite::{columns, damaged, text_of};
 
 /// Rows read at once, and bytes of them: a queue that is no larger comes in by one commit.
 const ROWS: usize = 5_000;
@@ -60,9 +60,7 @@ pub(crate) fn cursor_column(
     table: &str,
     others: &[&str],
 ) -> rusqlite::Result<Option<&'static str>> {
-    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
-    let names = statement.query_map([table], |row| row.get(0))?;
-    let names: Vec<String> = names.collect::<rusqlite::Result<_>>()?;
+    let names = columns(connection, table)?;
     let has = |name: &str| names.iter().any(|column| column == name);
     if !others.iter().all(|name| has(name)) {
         return Ok(None);

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 
 use agentkeep::{Cursor, Event, Kind, Met, Result, Start, Store, Tally};
 
-use super::super::ids::escaped;
 use super::super::index::count;
-use super::super::take::{Wish, refuse_differing};
 use super::event::{self, Taken};
 use super::rows::{Acked, Row, Rows, is_cursor};
+use crate::import::ids::escaped;
 use crate::import::progress::Progress;
 use crate::import::report::{List, Origin, Outcome, Report};
 use crate::import::scratch::Scratch;
 use crate::import::stop::Stop;
+use crate::import::take::{Wish, note_differing, refuse_differing};
 
 const FORM: &str = "AgentX event queue";
 
@@ -146,8 +146,7 @@ impl Pass<'_> {
                 for (taken, met) in some.events {
                     count(&mut self.events, met);
                     if met == Met::Other {
-                        let reason = "the store has it with other content and keeps that";
-                        self.scratch.note(List::Kept, place_of(taken), reason)?;
+                        note_differing(self.scratch, place_of(taken))?;
                     }
                 }
             }

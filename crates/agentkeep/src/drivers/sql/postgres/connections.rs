@@ -27,7 +27,6 @@ pub(super) type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
 /// The way to the server.
 pub(super) struct Connections {
     pool: Pool,
-    config: Config,
     tls: MakeRustlsConnect,
     pub(super) options: Options,
     /// False once a pooler was found in between, for which names of statements mean nothing.
@@ -47,10 +46,9 @@ pub(super) type Told = tokio::sync::mpsc::UnboundedReceiver<AsyncMessage>;
 impl Connections {
     pub(super) fn new(options: Options) -> Result<Self> {
         let tls = super::tls::connector(&options)?;
-        let config = config(&options);
         let recycling_method = RecyclingMethod::Fast;
         let manager =
-            Manager::from_config(config.clone(), tls.clone(), ManagerConfig { recycling_method });
+            Manager::from_config(config(&options), tls.clone(), ManagerConfig { recycling_method });
         let pool = Pool::builder(manager)
             .max_size(options.pool)
             .wait_timeout(Some(options.timeout))
@@ -63,7 +61,7 @@ impl Connections {
                     .caused_by(error)
             })?;
         let (prepare, closed) = (AtomicBool::new(options.prepare), AtomicBool::new(false));
-        Ok(Self { pool, config, tls, options, prepare, closed })
+        Ok(Self { pool, tls, options, prepare, closed })
     }
 
     pub(super) fn refuse_if_closed(&self) -> Result<()> {
@@ -115,21 +113,7 @@ impl Connections {
     /// A connection outside the pool, and what the server tells on it by itself.
     pub(super) async fn single(&self) -> Result<(ClientWrapper, Told)> {
         self.refuse_if_closed()?;
-        let connecting = self.config.connect(self.tls.clone());
-        let connected = tokio::time::timeout(self.options.timeout, connecting).await;
-        let connected = connected.map_err(|_| late())?;
-        let (client, mut connection) = connected.map_err(|error| map(&error))?;
-        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
-        let task = tokio::spawn(async move {
-            let mut messages = std::pin::pin!(futures_util::stream::poll_fn(move |context| {
-                connection.poll_message(context)
-            }));
-            while let Some(Ok(message)) = futures_util::StreamExt::next(&mut messages).await {
-                // Who only wanted the connection does not listen.
-                let _ = tell.send(message);
-            }
-        });
-        let client = ClientWrapper::new(client, task);
+        let (client, told) = connected(&self.options, self.tls.clone()).await?;
         self.look_at(&client).await?;
         Ok((client, told))
     }
@@ -165,6 +149,27 @@ impl Connections {
     pub(super) fn attempts(&self) -> Attempts<'_> {
         Attempts { connections: self, deadline: self.deadline(), made: 0 }
     }
+}
+
+/// A new connection, and what the server tells on it by itself.
+pub(super) async fn connected(
+    options: &Options,
+    tls: MakeRustlsConnect,
+) -> Result<(ClientWrapper, Told)> {
+    let connecting = config(options);
+    let connecting = tokio::time::timeout(options.timeout, connecting.connect(tls)).await;
+    let (client, mut connection) = connecting.map_err(|_| late())?.map_err(|error| map(&error))?;
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        let mut messages = std::pin::pin!(futures_util::stream::poll_fn(move |context| {
+            connection.poll_message(context)
+        }));
+        while let Some(Ok(message)) = futures_util::StreamExt::next(&mut messages).await {
+            // Who only wanted the connection does not listen.
+            let _ = tell.send(message);
+        }
+    });
+    Ok((ClientWrapper::new(client, task), told))
 }
 
 /// Runs a read on whatever connection is sound, some attempts within the deadline.

@@ -15,11 +15,10 @@ use super::ddl::{direction, within};
 use super::rows;
 use crate::driver::{Find, Found, Record};
 use crate::drivers::server::known::known_table;
+use crate::drivers::server::page::values;
 use crate::drivers::sql::shape::{is_list_index, quoted, side_table};
 use crate::error::Result;
-use crate::schema::{
-    BLOBS, BY_TURN, FieldValue, NAMESPACES, Namespace, Order, STREAMS, Schema, Value,
-};
+use crate::schema::{BLOBS, BY_TURN, NAMESPACES, Namespace, STREAMS, Schema, Value};
 
 /// A condition on one field.
 #[derive(Debug, Clone, PartialEq)]

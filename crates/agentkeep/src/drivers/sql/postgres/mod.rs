@@ -4,6 +4,7 @@
 //! callers that come together share; what it counts on is locked by name before it is read. Why it
 //! is so stands in `docs/decisions/0010-postgres.md`.
 
+mod answer;
 mod between;
 mod check;
 mod columns;
@@ -14,8 +15,10 @@ mod ddl;
 mod encode;
 mod errors;
 mod find;
+mod foreign;
 mod get;
 mod hints;
+mod join;
 mod locks;
 mod open;
 mod options;
@@ -37,6 +40,7 @@ use async_trait::async_trait;
 
 use self::committer::{Committer, Shared};
 use self::connections::{Connections, reading};
+pub use self::foreign::Foreign;
 use self::hints::{Hints, Listening};
 use self::locks::Names;
 pub use self::options::{Options, Tls};

@@ -55,9 +55,14 @@ pub struct Options {
 impl Options {
     /// Where the store is, without secrets.
     pub fn location(&self) -> String {
+        format!("{}?schema={}", self.place(), self.schema)
+    }
+
+    /// Where the database is.
+    pub(super) fn place(&self) -> String {
         let hosts: Vec<String> =
             self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
-        format!("postgres://{}/{}?schema={}", hosts.join(","), self.database, self.schema)
+        format!("postgres://{}/{}", hosts.join(","), self.database)
     }
 }
 

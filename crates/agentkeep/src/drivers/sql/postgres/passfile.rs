@@ -1,7 +1,7 @@
 //! Passwords from a file of lines `host:port:database:user:password`, as all PostgreSQL clients
 //! read it: `*` stands for anything, and `\` before a colon or itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::options::Options;
 use crate::drivers::server::secret::refuse_open;

@@ -42,6 +42,11 @@ impl Options {
     /// # Errors
     /// `InvalidInput`, without any part of the URL but the names of options.
     pub fn from_url(url: &str) -> Result<Self> {
+        Self::from_foreign_url(url).map(|(options, _)| options)
+    }
+
+    /// The same, and the schema only if the URL names one.
+    pub(super) fn from_foreign_url(url: &str) -> Result<(Self, Option<String>)> {
         let rest = url.split_once("://").map(|(_, rest)| rest);
         let rest = rest.ok_or_else(|| invalid("the store URL names no server"))?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -62,7 +67,7 @@ impl Options {
             database: String::new(),
             user: user.ok_or_else(|| invalid("the store URL names no role"))?,
             password: Some(password).filter(|password| !password.is_empty()),
-            schema: "agentkeep".to_owned(),
+            schema: String::new(),
             durability: Durability::Power,
             create: true,
             upgrade: true,
@@ -75,8 +80,10 @@ impl Options {
         };
         options.database =
             database.or_else(|| set("PGDATABASE")).unwrap_or_else(|| options.user.clone());
-        let mut more = More { mode: set("PGSSLMODE"), hosts: hosts.to_owned(), passfile: None };
+        let mut more =
+            More { mode: set("PGSSLMODE"), hosts: hosts.to_owned(), schema: None, passfile: None };
         options.read_query(query, &mut more)?;
+        options.schema = more.schema.clone().unwrap_or_else(|| "agentkeep".to_owned());
         options.hosts = hosts_of(&more.hosts)?;
         options.tls = tls(more.mode.as_deref(), &options.hosts)?;
         if options.password.is_none() {
@@ -85,7 +92,7 @@ impl Options {
         if options.password.is_none() {
             options.password = passfile::password(more.passfile, &options)?;
         }
-        Ok(options)
+        Ok((options, more.schema))
     }
 
     fn read_query(&mut self, query: &str, more: &mut More) -> Result<()> {
@@ -99,7 +106,7 @@ impl Options {
                     .advice(format!("there are {}", KNOWN.join(", "))));
             }
             match name.as_str() {
-                "schema" => self.schema = schema(value)?,
+                "schema" => more.schema = Some(schema(value)?),
                 "durability" => self.durability = value.parse()?,
                 "create" => self.create = yes_or_no(&name, &value)?,
                 "upgrade" => self.upgrade = yes_or_no(&name, &value)?,
@@ -127,6 +134,7 @@ impl Options {
 struct More {
     mode: Option<String>,
     hosts: String,
+    schema: Option<String>,
     passfile: Option<PathBuf>,
 }
 

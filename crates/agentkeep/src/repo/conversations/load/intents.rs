@@ -68,3 +68,21 @@ impl Intent for NoteGrowth {
         plan.put(key, Json::assembled("{}".to_owned()), Save::Any)
     }
 }
+
+/// Notes that the import adds to a thread which was there before.
+#[derive(Debug)]
+pub(super) struct NoteThread {
+    pub(super) import: Turn,
+    pub(super) thread: String,
+}
+
+#[async_trait]
+impl Intent for NoteThread {
+    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
+        let (key, body) = definitions::growth_of_thread(self.import.as_str(), &self.thread)?;
+        if plan.writes(&key) {
+            return Ok(());
+        }
+        plan.put(key, body, Save::Any)
+    }
+}

@@ -15,6 +15,12 @@ pub struct Loaded {
     pub messages: Tally,
     /// Definitions that are no images.
     pub definitions: Tally,
+    /// Runs.
+    pub runs: Tally,
+    /// Threads of transcripts.
+    pub threads: Tally,
+    /// Entries of transcripts.
+    pub entries: Tally,
 }
 
 /// How many of one kind.

@@ -8,12 +8,15 @@
 mod intents;
 mod known;
 mod met;
+mod runs;
+mod threads;
 
 use std::time::{Duration, Instant};
 
 use self::intents::{Create, NoteGrowth, PutDefinition};
 use self::known::Current;
 use self::met::Found;
+use self::threads::Thread;
 use super::add::AddIntent;
 use super::definitions;
 use super::imports::{self, Run, Stage};
@@ -56,6 +59,7 @@ pub struct Load {
     operations: usize,
     bytes: usize,
     session: Option<Current>,
+    thread: Option<Thread>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +96,7 @@ impl Load {
             operations: 0,
             bytes: 0,
             session: None,
+            thread: None,
         })
     }
 
@@ -216,8 +221,9 @@ impl Load {
     /// `Conflict` when something is there with other content, unless it is to be kept: nothing
     /// has been changed then.
     pub async fn begin(&mut self, keep: bool) -> Result<bool> {
-        let Loaded { containers, images, sessions, messages, definitions } = &self.loaded;
-        let tallies = [containers, images, sessions, messages, definitions];
+        let Loaded { containers, images, sessions, messages, definitions, .. } = &self.loaded;
+        let Loaded { runs, threads, entries, .. } = &self.loaded;
+        let tallies = [containers, images, sessions, messages, definitions, runs, threads, entries];
         let sum = |count: fn(&Tally) -> u64| tallies.map(count).iter().sum::<u64>();
         let differing = sum(|tally| tally.differing);
         if differing > 0 && !keep {
@@ -243,7 +249,7 @@ impl Load {
             }
         };
         self.run.begun = self.mode == Mode::Many;
-        (self.operations, self.bytes, self.session) = (0, 0, None);
+        (self.operations, self.bytes, self.session, self.thread) = (0, 0, None, None);
         Ok(self.mode != Mode::Nothing)
     }
 
@@ -282,10 +288,12 @@ impl Load {
     }
 
     async fn flush(&mut self) -> Result<()> {
+        self.gather_thread();
         if !self.unit.is_empty() {
             let next = Unit::new(self.space.clone()).turn(&self.run.import).run_of(&self.run);
             std::mem::replace(&mut self.unit, next).run_of(&self.run).commit().await?;
             (self.operations, self.bytes) = (0, 0);
+            self.mark_threads().await;
         }
         if let Some((stage, since)) = self.listed
             && since.elapsed() > RENEW
