@@ -2,24 +2,40 @@
 //!
 //! `ok R TIME TOKENS...` with R = 1 for what was not done now, or `no STEP CODE ARGUMENTS...`.
 
+use super::join::{self, Unit};
 use crate::driver::{Batch, Committed, Expect, MAX_NUMBER, Operation, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::schema::OperationId;
 
-/// The answers to a group's batches.
-pub(super) fn answers<'a>(
+/// The answers to a group's batches, in its order; `None` for those that were joined and refused
+/// together: then nothing is known of each.
+pub(super) fn answers(
     text: &str,
-    batches: impl ExactSizeIterator<Item = &'a Batch>,
-) -> Result<Vec<Result<Committed>>> {
+    group: &[&Batch],
+    units: &[Unit],
+) -> Result<Vec<Option<Result<Committed>>>> {
     let lines: Vec<&str> = text.lines().collect();
-    if lines.len() != batches.len() {
+    if lines.len() != units.len() {
         return Err(strange(text));
     }
     let mut first = 1;
-    let mut answers = Vec::with_capacity(lines.len());
-    for (line, batch) in lines.into_iter().zip(batches) {
-        answers.push(answer(line, batch, first)?);
-        first += batch.expect.len() + 1 + batch.operations.len();
+    let mut answers: Vec<Option<Result<Committed>>> = group.iter().map(|_| None).collect();
+    for (line, unit) in lines.into_iter().zip(units) {
+        first += match unit {
+            Unit::Own(place) => {
+                let batch = group[*place];
+                answers[*place] = Some(answer(line, batch, first)?);
+                batch.expect.len() + 1 + batch.operations.len()
+            }
+            Unit::Joined(streams) => {
+                if let Some(joined) = done(line)?
+                    && !join::part(group, streams, &joined, &mut answers)
+                {
+                    return Err(strange(line));
+                }
+                join::expected(group, streams).len() + 1 + streams.len()
+            }
+        };
     }
     Ok(answers)
 }
@@ -32,6 +48,18 @@ fn strange(text: &str) -> Error {
 
 /// `first`: the place of the batch's first step among those of its group.
 fn answer(line: &str, batch: &Batch, first: usize) -> Result<Result<Committed>> {
+    if let Some(committed) = done(line)? {
+        return Ok(Ok(committed));
+    }
+    let mut words = line.split(' ').skip(1);
+    let step = words.next().and_then(|step| step.parse::<usize>().ok());
+    let step = step.ok_or_else(|| strange(line))?.saturating_sub(first);
+    let code = words.next().unwrap_or_default();
+    Ok(Err(refusal(batch, step, code, words.next().unwrap_or_default())))
+}
+
+/// What was done; `None` for a refusal.
+fn done(line: &str) -> Result<Option<Committed>> {
     let mut words = line.split(' ');
     match words.next() {
         Some("ok") => {
@@ -40,14 +68,9 @@ fn answer(line: &str, batch: &Batch, first: usize) -> Result<Result<Committed>> 
             let time = time.ok_or_else(|| strange(line))?;
             let outcomes = words.map(|word| outcome(word).ok_or_else(|| strange(line)));
             let outcomes = outcomes.collect::<Result<_>>()?;
-            Ok(Ok(Committed { time, replayed, outcomes }))
+            Ok(Some(Committed { time, replayed, outcomes }))
         }
-        Some("no") => {
-            let step = words.next().and_then(|step| step.parse::<usize>().ok());
-            let step = step.ok_or_else(|| strange(line))?.saturating_sub(first);
-            let code = words.next().unwrap_or_default();
-            Ok(Err(refusal(batch, step, code, words.next().unwrap_or_default())))
-        }
+        Some("no") => Ok(None),
         _ => Err(strange(line)),
     }
 }

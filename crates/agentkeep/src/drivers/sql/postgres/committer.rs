@@ -14,6 +14,7 @@ use super::answer::answers;
 use super::connections::{ATTEMPTS, Connections, pause};
 use super::encode::Call;
 use super::errors::{Fate, closed, fate, late, map};
+use super::join::{Unit, join};
 use super::locks::{Locks, Names};
 use super::resolve::{Resolved, resolve, token};
 use crate::driver::{Append, Batch, Committed, Expect, Hub, Operation};
@@ -137,18 +138,17 @@ async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Asked>) {
             && let Ok(asked) = queue.try_recv()
         {
             bytes += weight(&asked.batch);
-            let mut more = locks.clone();
-            for (name, exclusive) in &asked.locks {
-                *more.entry(*name).or_default() |= exclusive;
-            }
-            if bytes > GROUP_BYTES || more.len() > GROUP_LOCKS {
+            let new = asked.locks.keys().filter(|name| !locks.contains_key(*name)).count();
+            if bytes > GROUP_BYTES || locks.len() + new > GROUP_LOCKS {
                 left = Some(asked);
                 break;
             }
-            locks = more;
+            for (name, exclusive) in &asked.locks {
+                *locks.entry(*name).or_default() |= exclusive;
+            }
             group.push(asked);
         }
-        let answers = together(&shared, &group, &locks).await;
+        let answers = together(&shared, &group.iter().collect::<Vec<_>>(), &locks).await;
         for (asked, answer) in group.into_iter().zip(answers) {
             if answer.as_ref().is_ok_and(|committed| !committed.replayed) {
                 shared.hub.committed(&asked.batch);
@@ -162,27 +162,43 @@ async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Asked>) {
     }
 }
 
-/// One call for the group; each alone when the server refuses them together.
-async fn together(shared: &Shared, group: &[Asked], locks: &Locks) -> Vec<Answer> {
-    match attempts(shared, group, locks).await {
-        Ok(answers) => answers,
-        Err(Failure { error, of_one: true, .. }) if group.len() > 1 => {
-            drop(error);
-            let mut answers = Vec::with_capacity(group.len());
-            for asked in group {
-                let alone = std::slice::from_ref(asked);
-                let answered = attempts(shared, alone, &asked.locks).await;
-                answers.extend(answered.unwrap_or_else(|failure| vec![Err(failure.error)]));
+/// One call for the group, its neighbours joined; one more, as they are, for those whose joined batch
+/// was refused; each alone when the server refuses them together.
+async fn together(shared: &Shared, group: &[&Asked], locks: &Locks) -> Vec<Answer> {
+    let batches: Vec<&Batch> = group.iter().map(|asked| &asked.batch).collect();
+    let mut units = join(&batches);
+    let mut answers: Vec<Option<Answer>> = group.iter().map(|_| None).collect();
+    loop {
+        let left: Vec<usize> = (0..group.len()).filter(|place| answers[*place].is_none()).collect();
+        if left.is_empty() {
+            return answers.into_iter().flatten().collect();
+        }
+        let asked: Vec<&Asked> = left.iter().map(|place| group[*place]).collect();
+        match attempts(shared, &asked, &units, locks).await {
+            Ok(told) => left.iter().zip(told).for_each(|(place, told)| answers[*place] = told),
+            Err(failure) if failure.of_one && left.len() > 1 => {
+                for (place, asked) in left.into_iter().zip(asked) {
+                    answers[place] = Some(alone(shared, asked).await);
+                }
+                continue;
             }
-            answers
+            Err(failure) => {
+                let copies: Vec<Error> = left.iter().skip(1).map(|_| failure.copy()).collect();
+                let errors = std::iter::once(failure.error).chain(copies);
+                left.iter()
+                    .zip(errors)
+                    .for_each(|(place, error)| answers[*place] = Some(Err(error)));
+            }
         }
-        Err(failure) => {
-            let copy = |_| Err(failure.copy());
-            let mut answers: Vec<Answer> = group.iter().skip(1).map(copy).collect();
-            answers.insert(0, Err(failure.error));
-            answers
-        }
+        let left = answers.iter().filter(|answer| answer.is_none()).count();
+        units = (0..left).map(Unit::Own).collect();
     }
+}
+
+async fn alone(shared: &Shared, asked: &Asked) -> Answer {
+    let told = attempts(shared, &[asked], &[Unit::Own(0)], &asked.locks).await;
+    let told = told.map_err(|failure| failure.error)?;
+    told.into_iter().flatten().next().unwrap_or_else(|| Err(ended()))
 }
 
 /// Why a call gave no answers.
@@ -212,19 +228,21 @@ impl Failure {
 /// is resolved before it is sent again.
 async fn attempts(
     shared: &Shared,
-    group: &[Asked],
+    group: &[&Asked],
+    units: &[Unit],
     locks: &Locks,
-) -> std::result::Result<Vec<Answer>, Failure> {
+) -> std::result::Result<Vec<Option<Answer>>, Failure> {
     let deadline = group.iter().map(|asked| asked.deadline).min().unwrap_or_else(Instant::now);
+    let batches: Vec<&Batch> = group.iter().map(|asked| &asked.batch).collect();
     let mut attempt = 0;
     loop {
         attempt += 1;
         let last = attempt >= ATTEMPTS;
-        let error = match once(shared, group, locks, deadline).await {
+        let error = match once(shared, group, &batches, units, locks, deadline).await {
             Once::Answered(text) => {
-                let answers = answers(&text, group.iter().map(|asked| &asked.batch));
-                let answers = answers.map_err(Failure::of_all)?;
-                for committed in answers.iter().flatten().filter(|committed| !committed.replayed) {
+                let answers = answers(&text, &batches, units).map_err(Failure::of_all)?;
+                let done = answers.iter().flatten().flatten();
+                for committed in done.filter(|committed| !committed.replayed) {
                     shared.time.fetch_max(committed.time, Ordering::Relaxed);
                 }
                 return Ok(answers);
@@ -246,7 +264,7 @@ async fn attempts(
     }
 }
 
-fn unknown(group: &[Asked]) -> Error {
+fn unknown(group: &[&Asked]) -> Error {
     let operation = match group {
         [asked] => asked.batch.operation.as_ref(),
         _ => None,
@@ -275,7 +293,14 @@ enum Once {
     Unknown,
 }
 
-async fn once(shared: &Shared, group: &[Asked], locks: &Locks, deadline: Instant) -> Once {
+async fn once(
+    shared: &Shared,
+    group: &[&Asked],
+    batches: &[&Batch],
+    units: &[Unit],
+    locks: &Locks,
+    deadline: Instant,
+) -> Once {
     let connections = &shared.connections;
     let connection = match tokio::time::timeout_at(deadline, connections.get()).await {
         Ok(Ok(connection)) => connection,
@@ -286,8 +311,11 @@ async fn once(shared: &Shared, group: &[Asked], locks: &Locks, deadline: Instant
     let time = shared.time.load(Ordering::Relaxed);
     let mut call = Call::new(&shared.names, &shared.channel, token, time);
     call.lock(locks);
-    for asked in group {
-        call.add(&asked.batch, asked.digest, &shared.names);
+    for unit in units {
+        match unit {
+            Unit::Own(place) => call.add(batches[*place], group[*place].digest, &shared.names),
+            Unit::Joined(streams) => call.add_joined(batches, streams, &shared.names),
+        }
     }
     let parameters = call.parameters();
     let asking = connections.ask(&connection, &shared.call, &parameters);

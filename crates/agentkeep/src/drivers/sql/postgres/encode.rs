@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::columns::Cell;
+use super::join;
 use super::locks::{Locks, Names};
 use crate::driver::{Append, Batch, Expect, Hash, Known, Operation, Put, Save};
 use crate::drivers::sql::shape::is_list_index;
@@ -148,20 +149,14 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn add(&mut self, batch: &'a Batch, digest: Option<[u8; 32]>, names: &Names) {
-        self.b_namespace.push(batch.namespace.as_str());
-        self.b_turn.push(batch.turn.as_ref().map(Turn::as_str));
-        self.b_operation.push(batch.operation.as_ref().map(OperationId::as_str));
-        self.b_digest.push(digest.map(|digest| digest.to_vec()));
         let removes = |operation: &Operation| {
             matches!(operation, Operation::Trim { .. } | Operation::Drop { .. })
         };
         let answers = |operation: &Operation| matches!(operation, Operation::Append(append) if append.known == Known::Answer);
         let answers = batch.operations.iter().any(answers);
-        self.b_answers.push(answers);
         // What the batch itself removes is known all the same.
-        self.b_eager.push(answers && batch.operations.iter().any(removes));
-        self.b_name_lock.push(names.name(&batch.namespace));
-        self.b_from.push(place(self.s_kind.len() + 1));
+        let eager = answers && batch.operations.iter().any(removes);
+        self.begin(batch, digest, names, (answers, eager));
         for expect in &batch.expect {
             self.expect(expect);
         }
@@ -170,6 +165,43 @@ impl<'a> Call<'a> {
             self.operation(batch, operation);
         }
         self.b_to.push(place(self.s_kind.len()));
+    }
+
+    /// Adds batches as one; an entry that is known refuses all of them.
+    pub(super) fn add_joined(
+        &mut self,
+        group: &[&'a Batch],
+        streams: &[Vec<usize>],
+        names: &Names,
+    ) {
+        let Some(first) = streams.first().and_then(|callers| callers.first()) else { return };
+        self.begin(group[*first], None, names, (false, false));
+        for expect in join::expected(group, streams) {
+            self.expect(expect);
+        }
+        self.push(Step { kind: "go", ..Step::default() });
+        for callers in streams {
+            let step = self.append(&join::appends(group, callers));
+            self.push(step);
+        }
+        self.b_to.push(place(self.s_kind.len()));
+    }
+
+    fn begin(
+        &mut self,
+        batch: &'a Batch,
+        digest: Option<[u8; 32]>,
+        names: &Names,
+        (answers, eager): (bool, bool),
+    ) {
+        self.b_namespace.push(batch.namespace.as_str());
+        self.b_turn.push(batch.turn.as_ref().map(Turn::as_str));
+        self.b_operation.push(batch.operation.as_ref().map(OperationId::as_str));
+        self.b_digest.push(digest.map(|digest| digest.to_vec()));
+        self.b_answers.push(answers);
+        self.b_eager.push(eager);
+        self.b_name_lock.push(names.name(&batch.namespace));
+        self.b_from.push(place(self.s_kind.len() + 1));
     }
 
     fn push(&mut self, step: Step<'a>) {
@@ -233,7 +265,7 @@ impl<'a> Call<'a> {
                 key: Some(key.encoded().into()),
                 ..Step::default()
             },
-            Operation::Append(append) => self.append(append),
+            Operation::Append(append) => self.append(&[append]),
             Operation::Trim { log, stream, before } => Step {
                 number: Some(i64::try_from(*before).unwrap_or(i64::MAX)),
                 ..of_stream("trim", log, stream)
@@ -303,10 +335,12 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn append(&mut self, append: &'a Append) -> Step<'a> {
+    /// All to one stream.
+    fn append(&mut self, appends: &[&'a Append]) -> Step<'a> {
+        let Some(first) = appends.first() else { return Step::default() };
         let from = place(self.e_body.len() + 1);
         let (mut size, mut any_refs) = (0, false);
-        for entry in &append.entries {
+        for entry in appends.iter().flat_map(|append| &append.entries) {
             self.e_id.push(entry.id.as_ref().map(EntryId::as_str));
             self.e_body.push(entry.body.as_str());
             self.e_refs.push(refs_text(&entry.refs));
@@ -315,10 +349,10 @@ impl<'a> Call<'a> {
         }
         Step {
             kind: "append",
-            what: Some(append.log.name.into()),
-            key: Some(append.stream.as_str().into()),
-            number: append.start.map(number),
-            text: (append.known == Known::Answer).then_some("answer".into()),
+            what: Some(first.log.name.into()),
+            key: Some(first.stream.as_str().into()),
+            number: first.start.map(number),
+            text: (first.known == Known::Answer).then_some("answer".into()),
             refs: any_refs.then(|| "some".to_owned()),
             size: number(size),
             range: (from, place(self.e_body.len())),

@@ -18,6 +18,7 @@ mod find;
 mod foreign;
 mod get;
 mod hints;
+mod join;
 mod locks;
 mod open;
 mod options;
