@@ -2,6 +2,7 @@
 
 use super::Json;
 use super::out::push_escaped;
+use super::strings::plain;
 
 /// The members of an object, or nothing for other values: key text with quotes, value text.
 pub(super) struct Members<'a> {
@@ -62,8 +63,13 @@ fn value_end(text: &str) -> usize {
         match bytes[at] {
             b'"' => {
                 at += 1;
-                while at < bytes.len() && bytes[at] != b'"' {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                loop {
+                    at += plain(bytes.get(at..).unwrap_or_default());
+                    match bytes.get(at) {
+                        None | Some(b'"') => break,
+                        Some(b'\\') => at += 2,
+                        Some(_) => at += 1,
+                    }
                 }
                 if depth == 0 {
                     return (at + 1).min(bytes.len());

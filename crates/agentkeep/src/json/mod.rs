@@ -159,6 +159,16 @@ impl Json {
         found
     }
 
+    /// All members of an object as they stand in canonical text: decoded key, and value.
+    pub(crate) fn members_of(text: &str) -> impl Iterator<Item = (String, &str)> {
+        edit::members(text).map(|(key, value)| (edit::unquoted(key).unwrap_or_default(), value))
+    }
+
+    /// All elements of an array as they stand in canonical text.
+    pub(crate) fn elements_of(text: &str) -> impl Iterator<Item = &str> {
+        edit::elements(text)
+    }
+
     /// All members of an object: decoded key and value.
     pub fn members(&self) -> impl Iterator<Item = (String, Json)> + '_ {
         edit::members(&self.0)

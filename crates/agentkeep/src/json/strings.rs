@@ -87,7 +87,7 @@ impl Scanner<'_> {
 
 /// How many bytes from the start on are neither a quote, a backslash nor a control character:
 /// eight at a time.
-fn plain(bytes: &[u8]) -> usize {
+pub(super) fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
     // The lowest byte that is marked is 0; those above it may be marked wrongly.

@@ -100,6 +100,11 @@ impl RunSnapshot {
         Ok(Self { json, id, status })
     }
 
+    /// What was kept: it was looked at when it came.
+    pub(crate) fn stored(json: Json, id: &str, status: RunStatus) -> Self {
+        Self { json, id: id.to_owned(), status }
+    }
+
     fn check(json: &Json) -> Result<RunStatus> {
         let wrong = |field: &str, expected: &str| {
             Error::new(

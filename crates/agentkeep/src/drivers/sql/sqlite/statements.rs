@@ -13,10 +13,12 @@ pub(super) struct TableSql {
     pub(super) get: String,
     /// The version of one record.
     pub(super) version: String,
-    /// Version, refs and body of the record that is about to go.
+    /// Version, refs, body and turn of the record that is about to go.
     pub(super) old: String,
     pub(super) insert: String,
     pub(super) update: String,
+    /// The same for a record that stands in its indexes as before: they are not written.
+    pub(super) touch: String,
     pub(super) delete: String,
     /// How many records a namespace has.
     pub(super) count: String,
@@ -85,18 +87,23 @@ impl TableSql {
             .collect();
         let set = |(i, column): (usize, &&str)| format!("{} = ?{}", quoted(column), i + 1);
         let sets: Vec<String> = columns.iter().enumerate().skip(keys.len()).map(set).collect();
+        let content = ["version", "refs", "body", "crc"];
+        let touch =
+            |(i, column): (usize, &&str)| format!("{} = ?{}", quoted(column), keys.len() + i + 1);
+        let touches: Vec<String> = content.iter().enumerate().map(touch).collect();
         let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
         let lists = table.indexes.iter().filter(|index| is_list_index(table, index));
         Self {
             get: format!("SELECT {} FROM {name} AS t WHERE {key}", select_columns(table, "t")),
             version: format!("SELECT version FROM {name} WHERE {key}"),
-            old: format!("SELECT version, refs, body FROM {name} WHERE {key}"),
+            old: format!("SELECT version, refs, body, turn FROM {name} WHERE {key}"),
             insert: format!(
                 "INSERT INTO {name}({}) VALUES ({})",
                 names.join(", "),
                 parameters(columns.len())
             ),
             update: format!("UPDATE {name} SET {} WHERE {key}", sets.join(", ")),
+            touch: format!("UPDATE {name} SET {} WHERE {key}", touches.join(", ")),
             delete: format!("DELETE FROM {name} WHERE {key}"),
             count: format!("SELECT count(*) FROM {name} WHERE namespace = ?1"),
             lists: lists.map(|index| list_sql(table, index)).collect(),
