@@ -138,8 +138,7 @@ impl Json {
 
     /// The text of member `key`, if this is an object that has it.
     pub fn raw_member(&self, key: &str) -> Option<&str> {
-        let wanted = edit::quoted(key);
-        edit::members(&self.0).find(|(k, _)| *k == wanted).map(|(_, value)| value)
+        edit::members(&self.0).find(|(k, _)| edit::is_key(k, key)).map(|(_, value)| value)
     }
 
     /// The member `key`, if this is an object that has it.
