@@ -173,7 +173,8 @@ impl<'a> Plan<'a> {
         let mut pending = Pending::cached(self.space).await?;
         pending.refuse_if_held(self.space.namespace())?;
         if !pending.imports.is_empty() || self.import.is_some() {
-            pending = imports::let_in(self.space, pending, self.import).await?;
+            // In a box, as all that is rare: a future is as large as the largest it may wait for.
+            pending = Box::pin(imports::let_in(self.space, pending, self.import)).await?;
         }
         self.expect(Expect::Version(Pending::key()?, pending.version()), Guard::Retry);
         self.pending = Some(Arc::clone(&pending));
@@ -184,7 +185,7 @@ impl<'a> Plan<'a> {
     /// deletes something must not meet what a deletion has still to take away.
     pub(crate) async fn settled(&mut self) -> Result<Arc<Pending>> {
         if self.pending.is_none() && !Pending::cached(self.space).await?.roots.is_empty() {
-            collect::roots(self.space, &mut Collected::default()).await?;
+            Box::pin(collect::roots(self.space, &mut Collected::default())).await?;
         }
         self.pending().await
     }
@@ -217,9 +218,9 @@ impl<'a> Plan<'a> {
     }
 
     /// Gives a session's lineage another content.
-    pub(crate) fn set_lineage(&mut self, session: &str, lineage: Lineage) {
+    pub(crate) fn set_lineage(&mut self, session: &str, lineage: impl Into<Arc<Lineage>>) {
         if let Some(planned) = self.lineages.get_mut(session) {
-            planned.lineage = Arc::new(lineage);
+            planned.lineage = lineage.into();
             planned.changed = true;
         }
     }

@@ -265,7 +265,7 @@ async fn added_messages(space: &Space, run: &Run, undone: &mut Undone) -> Result
 
 async fn count(space: &Space, session: &str) -> Result<u64> {
     match Lineage::load(space, session).await? {
-        Some((lineage, _)) => View::of(space, session, (*lineage).clone()).count().await,
+        Some((lineage, _)) => View::of(space, session, lineage).count().await,
         None => Ok(0),
     }
 }

@@ -154,8 +154,8 @@ impl<'a> View<'a> {
     }
 
     /// A conversation whose lineage is known already.
-    pub(crate) fn of(space: &'a Space, session: &'a str, lineage: Lineage) -> Self {
-        Self { space, session, lineage: Arc::new(lineage), ahead: Mutex::default() }
+    pub(crate) fn of(space: &'a Space, session: &'a str, lineage: impl Into<Arc<Lineage>>) -> Self {
+        Self { space, session, lineage: lineage.into(), ahead: Mutex::default() }
     }
 
     /// The last number of the open stream: 0 when there is none yet, `None` when the lineage is
