@@ -87,7 +87,21 @@ impl Scanner<'_> {
 
 /// How many bytes from the start on are neither a quote, a backslash nor a control character.
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    let end = bare(bytes);
+    // Most strings are short: looking closer at a few bytes takes less than calling for help.
+    for (place, byte) in bytes.iter().enumerate().take(SHORT) {
+        if matches!(byte, b'"' | b'\\' | 0..=0x1f) {
+            return place;
+        }
+    }
+    let short = SHORT.min(bytes.len());
+    short + plain_of_many(&bytes[short..])
+}
+
+/// So many bytes are looked at one by one.
+const SHORT: usize = 16;
+
+fn plain_of_many(bytes: &[u8]) -> usize {
+    let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
     let bytes = &bytes[..end];
     let is_control = |byte: &u8| *byte < 0x20;
     // All of them at once, which the compiler does many at a time, for there is hardly ever one.
@@ -99,7 +113,13 @@ pub(super) fn plain(bytes: &[u8]) -> usize {
 
 /// How many bytes from the start on are neither a quote nor a backslash.
 pub(super) fn bare(bytes: &[u8]) -> usize {
-    memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
+    for (place, byte) in bytes.iter().enumerate().take(SHORT) {
+        if matches!(byte, b'"' | b'\\') {
+            return place;
+        }
+    }
+    let short = SHORT.min(bytes.len());
+    short + memchr::memchr2(b'"', b'\\', &bytes[short..]).unwrap_or(bytes.len() - short)
 }
 
 #[cfg(test)]
