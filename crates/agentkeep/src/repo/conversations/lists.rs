@@ -84,12 +84,12 @@ pub(crate) async fn page<T: Kept>(
 ) -> Result<Page<T>> {
     let mut find = Find::by(T::TABLE, index)?.after(list.continuation()?);
     find.equal.extend(equal.map(Value::text));
-    // Before the records: what a finished deletion has taken must not come from between.
-    let pending = Pending::load(space).await?;
+    find.limit = list.limit();
+    // First: what a finished deletion has taken must not come from between.
+    let ([pending], mut found) = space.get_and_find([Pending::key()?], &find).await?;
+    let pending = Pending::remembering(space, pending.as_ref())?;
     let mut items = Vec::new();
     loop {
-        find.limit = list.limit() - items.len();
-        let found = space.find(&find).await?;
         for record in found.records {
             let value = T::parse(record.body).map_err(|e| e.at(record.key.to_string()))?;
             if !value.hidden(space, &pending).await? {
@@ -97,7 +97,11 @@ pub(crate) async fn page<T: Kept>(
             }
         }
         match found.next {
-            Some(next) if items.len() < list.limit() => find.after = Some(next),
+            Some(next) if items.len() < list.limit() => {
+                find.after = Some(next);
+                find.limit = list.limit() - items.len();
+                found = space.find(&find).await?;
+            }
             next => return Ok(Page { items, next: next.map(|next| next.token()) }),
         }
     }

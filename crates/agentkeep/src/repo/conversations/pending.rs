@@ -94,10 +94,14 @@ impl Pending {
 
     /// The deletions under way now.
     pub(crate) async fn load(space: &Space) -> Result<Arc<Self>> {
-        let key = Self::key()?;
-        let pending = Arc::new(Self::of_record(space.get(&key).await?.as_ref())?);
+        Self::remembering(space, space.get(&Self::key()?).await?.as_ref())
+    }
+
+    /// The deletions that this record lists, which has just been read.
+    pub(crate) fn remembering(space: &Space, record: Option<&Record>) -> Result<Arc<Self>> {
+        let pending = Arc::new(Self::of_record(record)?);
         // Remembered also when there is no such record, as version 0.
-        space.remember(key, Arc::clone(&pending), pending.version);
+        space.remember(Self::key()?, Arc::clone(&pending), pending.version);
         Ok(pending)
     }
 

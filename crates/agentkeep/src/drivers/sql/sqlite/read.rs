@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::apply::unknown;
 use super::errors::{damage_at, map};
+use super::readers::Budget;
 use super::rows::{self, damaged, signed};
 use super::statements::{HEAD, LogSql, Sql};
 use crate::driver::{Blob, Entries, Entry, FoundBlob, Hash, Head, Read, Stretch, Want, Which};
@@ -37,8 +38,10 @@ pub(super) fn read(
     sql: &Sql,
     namespace: &Namespace,
     read: &Read,
+    budget: &Budget,
 ) -> Result<Entries> {
-    read_now(connection, sql, namespace, read).map_err(|error| damage_at(error, read.log.name))
+    read_now(connection, sql, namespace, read, budget)
+        .map_err(|error| damage_at(error, read.log.name))
 }
 
 fn read_now(
@@ -46,9 +49,10 @@ fn read_now(
     sql: &Sql,
     namespace: &Namespace,
     read: &Read,
+    budget: &Budget,
 ) -> Result<Entries> {
     let log = sql.logs.get(read.log.name).ok_or_else(|| unknown("log", read.log.name))?;
-    let reading = Reading { connection, log, namespace, read };
+    let reading = Reading { connection, log, namespace, read, budget };
     let (mut entries, heads) = match &read.which {
         Which::Stretches(stretches) => reading.stretches(stretches)?,
         Which::Ids(ids) => (reading.ids(ids)?, Vec::new()),
@@ -64,11 +68,18 @@ struct Reading<'a> {
     log: &'a LogSql,
     namespace: &'a Namespace,
     read: &'a Read,
+    budget: &'a Budget,
 }
 
 type Streams = HashMap<Stream, Option<(i64, Head)>>;
 
 impl Reading<'_> {
+    fn entry(&self, stream: &Stream, no: i64, row: &Row<'_>, at: usize) -> Result<Entry> {
+        let entry = rows::entry(stream, no, row, at)?;
+        self.budget.spend(entry.body.len())?;
+        Ok(entry)
+    }
+
     fn stream(&self, known: &mut Streams, name: &Stream) -> Result<Option<(i64, Head)>> {
         if let Some(found) = known.get(name) {
             return Ok(found.clone());
@@ -103,7 +114,7 @@ impl Reading<'_> {
             let row = params![no, signed(from), signed(to), limit];
             let mut found = statement.query(row).map_err(map)?;
             while let Some(row) = found.next().map_err(map)? {
-                entries.push(rows::entry(&stretch.stream, *no, row, 0)?);
+                entries.push(self.entry(&stretch.stream, *no, row, 0)?);
             }
         }
         Ok((entries, found.into_iter().map(|found| found.map(|(_, head)| head)).collect()))
@@ -117,7 +128,7 @@ impl Reading<'_> {
             let Some((no, _)) = self.stream(&mut known, name)? else { continue };
             let mut found = statement.query(params![no, id.as_str()]).map_err(map)?;
             if let Some(row) = found.next().map_err(map)? {
-                entries.push(rows::entry(name, no, row, 0)?);
+                entries.push(self.entry(name, no, row, 0)?);
             }
         }
         if self.read.reverse {
@@ -136,7 +147,7 @@ impl Reading<'_> {
         let mut entries = Vec::new();
         while let Some(row) = found.next().map_err(map)? {
             let name = Stream::new(rows::text(row, 0)?)?;
-            entries.push(rows::entry(&name, rows::integer(row, 1)?, row, 2)?);
+            entries.push(self.entry(&name, rows::integer(row, 1)?, row, 2)?);
         }
         Ok(entries)
     }
