@@ -17,8 +17,10 @@ use crate::error::{Error, Kind, Result};
 /// A read on the caller's thread that took longer than this was none for it: the disk is slow, or
 /// the page was not in memory. The next ones keep away from it.
 const LONG: Duration = Duration::from_micros(500);
-/// So many reads go to other threads after a long one.
-const KEEP_AWAY: u32 = 64;
+/// So many reads go to other threads after a long one, twice as many after the next one in a row,
+/// and so on: one may have been the scheduler's doing, many are a slow disk.
+const KEEP_AWAY: u32 = 4;
+const KEEP_AWAY_LONGEST: u32 = 1_024;
 /// Most bytes of bodies that a read on the caller's thread takes; one with more begins again on
 /// another thread.
 const FEW_BYTES: usize = 256 << 10;
@@ -33,6 +35,8 @@ pub(super) struct Readers {
     closed: AtomicBool,
     /// So many small reads have still to keep away from the caller's thread.
     keep_away: AtomicU32,
+    /// How many it will be after the next long one.
+    next_time: AtomicU32,
 }
 
 /// Where a read may run.
@@ -72,6 +76,7 @@ impl Readers {
             permits,
             closed: AtomicBool::new(false),
             keep_away: AtomicU32::new(0),
+            next_time: AtomicU32::new(KEEP_AWAY),
         }
     }
 
@@ -124,7 +129,11 @@ impl Readers {
         let waits = connection.busy_timeout(Duration::ZERO).map_err(map);
         let result = waits.and_then(|()| in_transaction(&connection, |c| read(c, &budget)));
         if since.elapsed() > LONG {
-            self.keep_away.store(KEEP_AWAY, Ordering::Relaxed);
+            let away = self.next_time.load(Ordering::Relaxed);
+            self.keep_away.store(away, Ordering::Relaxed);
+            self.next_time.store((away * 2).min(KEEP_AWAY_LONGEST), Ordering::Relaxed);
+        } else {
+            self.next_time.store(KEEP_AWAY, Ordering::Relaxed);
         }
         self.give_back(connection);
         match result {

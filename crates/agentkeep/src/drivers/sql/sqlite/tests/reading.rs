@@ -26,7 +26,7 @@ async fn a_small_read_runs_where_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_read_that_took_long_keeps_the_next_ones_away() {
+async fn reads_that_took_long_keep_the_next_ones_away() {
     let home = Home::new();
     let store = home.open().await;
     let here = std::thread::current().id();
@@ -35,9 +35,14 @@ async fn a_read_that_took_long_keeps_the_next_ones_away() {
         std::thread::sleep(Duration::from_millis(5));
         Ok(std::thread::current().id())
     };
-    while store.readers.run(Place::Here, slow).await.unwrap() != here {}
-    for _ in 0..10 {
-        assert_ne!(where_it_runs(&store).await, here);
+    // Each time twice as many, for as long as all that run here are slow.
+    for times in 2..6 {
+        while store.readers.run(Place::Here, slow).await.unwrap() != here {}
+        if times == 5 {
+            for _ in 0..4 << 3 {
+                assert_ne!(where_it_runs(&store).await, here);
+            }
+        }
     }
 }
 
@@ -74,5 +79,59 @@ async fn a_small_read_that_meets_a_lock_waits_for_it_elsewhere() {
     };
     for _ in 0..10 {
         store.readers.run(Place::Here, locked_here).await.unwrap();
+    }
+}
+
+/// Maximal stretches of the numbers whose bits are set; 1 is the lowest.
+fn stretches_of(name: &str, bits: u32) -> Vec<Stretch> {
+    let mut stretches: Vec<Stretch> = Vec::new();
+    for number in (1..=32_u64).filter(|number| bits >> (number - 1) & 1 == 1) {
+        match stretches.last_mut().filter(|last| last.to + 1 == number) {
+            Some(last) => last.to = number,
+            None => stretches.push(Stretch { stream: stream(name), from: number, to: number }),
+        }
+    }
+    stretches
+}
+
+#[tokio::test]
+async fn stretches_that_lie_close_together_give_what_each_gives_alone() {
+    let home = Home::new();
+    let store = home.open().await;
+    // Small bodies, which are walked over, and large ones, which are not.
+    let large = format!("\"{}\"", "x".repeat(3_000));
+    for name in ["small", "large"] {
+        let body = if name == "small" { "1" } else { &large };
+        commit(&store, (0..12).map(|_| append_to(name, None, body, None))).await;
+        let trim = Operation::Trim { log: &NOTES, stream: stream(name), before: 2 };
+        commit(&store, [trim]).await;
+    }
+    let numbers = async |stretches: &[Stretch], reverse, limit| {
+        let which = Which::Stretches(stretches.to_vec());
+        let read = Read { log: &NOTES, which, reverse, limit };
+        let found = store.read(&space(), &read).await.unwrap();
+        assert_eq!(found.heads.len(), stretches.len());
+        let place = |entry: &crate::driver::Entry| (entry.stream.clone(), entry.number);
+        (found.entries.iter().map(place).collect::<Vec<_>>(), found.more)
+    };
+    for bits in (0..1 << 13).step_by(3) {
+        let mut stretches = stretches_of("small", bits);
+        stretches.extend(stretches_of("large", bits.reverse_bits() >> 19));
+        let mut all = Vec::new();
+        for stretch in &stretches {
+            all.extend(numbers(std::slice::from_ref(stretch), false, 1_000).await.0);
+        }
+        for reverse in [false, true] {
+            for limit in [1, 4, 1_000] {
+                let mut expected = all.clone();
+                if reverse {
+                    expected.reverse();
+                }
+                let more = expected.len() > limit;
+                expected.truncate(limit);
+                let found = numbers(&stretches, reverse, limit).await;
+                assert_eq!(found, (expected, more), "{stretches:?} {reverse} {limit}");
+            }
+        }
     }
 }
