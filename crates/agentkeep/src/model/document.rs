@@ -109,6 +109,17 @@ macro_rules! document {
                 Ok(Self { json, id })
             }
 
+            /// As it is stored under this id: it was checked when it was written, and what is
+            /// stored carries a checksum.
+            pub(crate) fn stored(json: $crate::Json, id: &str) -> $crate::Result<Self> {
+                let found = json.raw_member($id).and_then($crate::model::document::text_of);
+                if found.is_some_and(|found| found == id) {
+                    let id = id.to_owned();
+                    return Ok(Self { json, id });
+                }
+                Self::from_json(json)
+            }
+
             /// The whole as JSON.
             pub fn json(&self) -> &$crate::Json {
                 &self.json

@@ -252,7 +252,7 @@ pub fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
 }
 
 /// So many bytes of a checksum's parts are gathered.
-const GATHERED: usize = 256;
+const GATHERED: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -260,9 +260,10 @@ mod tests {
 
     #[test]
     fn the_checksum_is_over_length_and_bytes_of_each_part() {
-        let bytes: Vec<u8> = (0..2_000_u32).map(|i| i.to_le_bytes()[0]).collect();
-        for first in (0..20).chain(230..270).chain([500, 1_000]) {
-            for second in [0, 1, 8, 9, 239, 240, 241, 247, 248, 249, 255, 256, 257, 900] {
+        let bytes: Vec<u8> = (0..4_000_u32).map(|i| i.to_le_bytes()[0]).collect();
+        let around = |place: usize| place - 20..place + 20;
+        for first in (0..20).chain(around(GATHERED)).chain([500]) {
+            for second in (0..10).chain(around(GATHERED)).chain(around(GATHERED - 500)) {
                 let parts = [&bytes[..first], &bytes[first..first + second], &bytes[..3]];
                 let mut plain = crc32fast::Hasher::new();
                 for part in parts {

@@ -96,12 +96,9 @@ impl Rows {
         key: &Key,
         new: Option<Arc<Stored>>,
     ) -> Option<Arc<Stored>> {
-        let old = match &new {
-            Some(new) => match self.records.get_mut(key) {
-                Some(old) => Some(std::mem::replace(old, Arc::clone(new))),
-                None => self.records.insert(key.clone(), Arc::clone(new)),
-            },
-            None => self.records.remove(key),
+        let old = match (&new, self.records.get_mut(key)) {
+            (Some(new), there) => there.map(|there| std::mem::replace(there, Arc::clone(new))),
+            (None, _) => self.records.remove(key),
         };
         for (index, places) in &mut self.indexes {
             // Over the key alone: what was there stays in its place.
@@ -120,6 +117,9 @@ impl Rows {
             if let Some(new) = &new {
                 places.extend(new.places(index).map(|place| (place, Arc::clone(new))));
             }
+        }
+        if old.is_none() {
+            self.records.extend(new.map(|new| (key.clone(), new)));
         }
         old
     }
