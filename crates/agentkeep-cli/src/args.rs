@@ -66,6 +66,14 @@ pub(crate) enum Command {
                       agentkeep export backup.json\n  agentkeep export | gzip > backup.json.gz"
     )]
     Export(Export),
+    /// Copy into another store, on whatever database that is.
+    #[command(
+        after_help = "Ids, contents, numbers and attachments stay the same. Each namespace is of one \
+                      moment, and comes all or not at all; after an interruption the same command with \
+                      --keep goes on.\n\nExample:\n  agentkeep copy file:./copy\n  agentkeep copy \
+                      sqlite:./acme.db acme"
+    )]
+    Copy(Copy),
     /// How much is kept, where, and how safely.
     #[command(after_help = "Example:\n  agentkeep stats --json")]
     Stats,
@@ -113,6 +121,20 @@ pub(crate) enum Command {
     DemoWriter(DemoWriter),
 }
 
+/// `copy`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Copy {
+    /// The store to copy into, made if it is not there: postgres://..., sqlite:..., file:...
+    #[arg(value_name = "URL")]
+    pub(crate) to: String,
+    /// Only these namespaces.
+    #[arg(value_name = "NAMESPACE")]
+    pub(crate) namespaces: Vec<String>,
+    /// Leave namespaces that are there already as they are, instead of refusing to begin.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
 /// `import ...`.
 #[derive(Debug, ClapArgs)]
 #[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
@@ -128,10 +150,12 @@ pub(crate) struct Import {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Origin {
     /// Take in an AgentX store in any of its forms, recognised by content: SQLite file, directory
-    /// tree, JSON backup, Redis dump as JSON; or its event queue.
+    /// tree, JSON backup, Redis dump as JSON; its event queue; or a live PostgreSQL database.
     #[command(
         after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
-                      again changes nothing, and goes on after an interruption.\n\nExample:\n  \
+                      again changes nothing, and goes on after an interruption.\n\nA live database is \
+                      named by its URL, as postgres://reader@host/database?schema=public, and read \
+                      as it is at one moment.\n\nExample:\n  \
                       agentkeep import agentx ./data/agentx.db\n  \
                       agentkeep import agentx ./backup.json --dry-run\n  \
                       agentkeep import agentx ./data/queue.db"
@@ -142,7 +166,7 @@ pub(crate) enum Origin {
 /// `import agentx`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportAgentx {
-    /// The SQLite file, folder, JSON backup, Redis dump or queue.db.
+    /// The SQLite file, folder, JSON backup, Redis dump or queue.db; or postgres://...
     pub(crate) path: PathBuf,
     /// Say what would come in, and write nothing.
     #[arg(long)]
@@ -355,13 +379,28 @@ pub(crate) struct Doomed {
 /// `schema ...`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schema {
-    /// The tables, fields, indexes and logs of this version.
-    #[command(after_help = "Needs no store.\n\nExample:\n  agentkeep schema print --json")]
-    Print,
+    /// The tables, fields, indexes and logs of this version; for a server, the SQL that makes them.
+    #[command(
+        after_help = "Needs no store, and connects to none: a role that may not create lets \
+                            its owner run the SQL.\n\nExample:\n  agentkeep schema print --json\n  \
+                            agentkeep schema print --sql 'postgres://me@host/db?schema=keep' > keep.sql"
+    )]
+    Print(SchemaPrint),
     /// Bring a store of an older format up to date, in one commit.
     #[command(after_help = "Every command does so when it opens a store, unless its URL says \
                             upgrade=no.\n\nExample:\n  agentkeep schema upgrade")]
     Upgrade,
+}
+
+/// `schema print`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SchemaPrint {
+    /// The SQL for the store of this URL, or for a driver: `postgres`.
+    #[arg(long, value_name = "URL", alias = "driver")]
+    pub(crate) sql: Option<String>,
+    /// Only what brings a store of this format up to date.
+    #[arg(long, value_name = "FORMAT", default_value_t = 0, requires = "sql")]
+    pub(crate) from: u32,
 }
 
 /// `demo`.
@@ -398,6 +437,9 @@ impl Command {
                 | Namespaces::Erase(_),
             ) => again,
             Self::Import(_) => "all has been taken in, or nothing; import again to be sure",
+            Self::Copy(_) => {
+                "what is not whole does not show; the same command with --keep goes on"
+            }
             Self::Export(_) => "no file was written; export again",
             Self::Demo(_) | Self::DemoWriter(_) => {
                 "the demo's folder stays; begin again in another"

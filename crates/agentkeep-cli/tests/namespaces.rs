@@ -157,3 +157,34 @@ fn a_copy_that_was_killed_is_hidden_and_goes_on() {
     assert_eq!((&check["due"], &check["damage"]), (&json!([]), &json!([])));
     assert_eq!(export(&home, "c"), before);
 }
+
+#[test]
+fn a_store_is_copied_into_another() {
+    let home = Home::new();
+    home.import(&fixture("agentx.db"));
+    home.ok(&["namespaces", "create", "acme", "--tag", "x"]);
+    let there = format!("file:{}", home.file("there").display());
+    let copied = home.json(&["copy", &there, "default"]);
+    assert_eq!(copied["namespaces"][0]["namespace"], "default");
+    assert_eq!(copied["namespaces"][0]["blobs"], 0);
+    assert!(home.fails(&["copy", &there]).contains("nothing was changed"));
+    let copied = home.json(&["copy", &there, "--keep"]);
+    assert_eq!(
+        (&copied["namespaces"][0]["namespace"], &copied["kept"]),
+        (&json!("acme"), &json!(["default"]))
+    );
+    for command in [
+        &["export"][..],
+        &["namespaces", "show", "acme", "--json"],
+        &["sessions", "list", "--json"],
+    ] {
+        let at_target = home.ok(&[command, &["--store", &there]].concat());
+        assert_eq!(at_target, home.ok(command), "{command:?}");
+    }
+    assert_eq!(home.ok(&["check", "--store", &there]).lines().count(), 1);
+    let same = format!("sqlite:{}", home.store().display());
+    assert!(home.fails(&["copy", &same]).contains("the same store"));
+    let nowhere = format!("file:{}", home.file("nowhere").display());
+    assert!(home.fails(&["copy", &nowhere, "nobody"]).contains("nobody"));
+    assert!(!home.file("nowhere").exists());
+}

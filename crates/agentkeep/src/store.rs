@@ -73,6 +73,10 @@ impl Store {
         Ok(Self { space: Space::new(Arc::new(frozen), namespace) })
     }
 
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
+    }
+
     /// The name of this handle's namespace.
     pub fn namespace_name(&self) -> &str {
         self.space.namespace().as_str()

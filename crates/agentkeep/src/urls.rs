@@ -3,13 +3,22 @@
 //! - `memory:` keeps everything in the process;
 //! - `file:./keep` is a folder of readable JSON, made if missing;
 //! - `sqlite:./keep.db` is a file, its folder made if missing; `sqlite:` alone is
-//!   `$AGENTKEEP_DIR/data/keep.db`, by default `~/.agentkeep/data/keep.db`.
+//!   `$AGENTKEEP_DIR/data/keep.db`, by default `~/.agentkeep/data/keep.db`;
+//! - `postgres://user@host:5432/database` is a schema of a PostgreSQL database, made if missing and
+//!   allowed; what the URL leaves out comes from `PGHOST`, `PGPASSWORD` and their like.
 //!
 //! Options of `sqlite:` and `file:` are query parameters: `durability=power|process|none` (default `power`:
 //! an acknowledged commit survives a power cut; `process` loses up to the last few seconds of
 //! acknowledged commits on a power cut, but nothing on `kill -9`; `none` may also damage the
 //! file on a power cut), `create=yes|no` (`no` refuses a store that is not there),
 //! `network_fs=yes|no`, `timeout=SECONDS`; for `sqlite:` also `upgrade=yes|no`, `readers=1..64`. The characters `?`, `#` and `%` of a path are written `%3F`, `%23`, `%25`.
+//!
+//! Options of `postgres:` are `schema=NAME` (default `agentkeep`), `durability=power|process` (at
+//! `power` a server that could lose what it acknowledged is refused), `create=yes|no`,
+//! `upgrade=yes|no`, `pool=1..1000` connections, `timeout=SECONDS` for every call,
+//! `sslmode=verify-full|require|disable` (default `verify-full`, on this machine `disable`),
+//! `sslrootcert=FILE`, `passfile=FILE`, `host=` for a socket's folder, `hints=listen|poll`,
+//! `prepare=yes|no`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +27,10 @@ use crate::driver::Driver;
 use crate::error::{Error, Kind, Result};
 use crate::schema::AGENTKEEP;
 
+#[cfg(not(feature = "postgres"))]
 const SCHEMES: &str = "memory:, file:, sqlite:";
+#[cfg(feature = "postgres")]
+const SCHEMES: &str = "memory:, file:, sqlite:, postgres:";
 /// Named in the design, not part of this build.
 const LATER: [&str; 5] = ["postgres", "postgresql", "mysql", "redis", "mongodb"];
 
@@ -39,8 +51,40 @@ pub async fn open(url: &str) -> Result<Arc<dyn Driver>> {
         "file" => open_file(&parts).await,
         #[cfg(feature = "sqlite")]
         "sqlite" => open_sqlite(&parts).await,
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            use crate::drivers::sql::postgres::{Options, Postgres};
+            // It has its own parts: a password may hold whatever stands between them.
+            Ok(Arc::new(Postgres::open(&AGENTKEEP, Options::from_url(url)?).await?))
+        }
         scheme => Err(unknown_scheme(scheme)),
     }
+}
+
+/// The SQL that makes the store that `url` names (`from` = 0), or brings one of format `from` up to
+/// date: for roles that may not do it themselves. Nothing is connected to; for a driver's name alone
+/// it is the SQL for the schema that URLs name by default.
+///
+/// # Errors
+/// `InvalidInput` for a URL that is wrong, `Unsupported` for a driver that runs no SQL of its user's.
+pub fn sql(url: &str, from: u32) -> Result<Vec<String>> {
+    let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
+    #[cfg(feature = "postgres")]
+    if ["postgres", "postgresql"].contains(&scheme) {
+        use crate::drivers::sql::postgres::{Options, Postgres};
+        let place = match url.split_once(':') {
+            Some(_) => Options::from_url(url)?.schema,
+            None => "agentkeep".to_owned(),
+        };
+        return Ok(Postgres::statements(&AGENTKEEP, &place, from));
+    }
+    let _ = from;
+    let known = ["memory", "file", "sqlite"].contains(&scheme) || LATER.contains(&scheme);
+    if !known {
+        return Err(unknown_scheme(scheme));
+    }
+    Err(Error::new(Kind::Unsupported, format!("{scheme}: shows no SQL"))
+        .advice("it is for PostgreSQL, in builds that have it"))
 }
 
 #[cfg(unix)]
@@ -236,6 +280,18 @@ mod tests {
         let error = refused(&format!("sqlite:{}?create=no", path.display()));
         assert_eq!(error.kind(), Kind::NotFound, "{error}");
         assert!(!path.parent().unwrap().exists());
+    }
+
+    #[test]
+    #[cfg(feature = "postgres")]
+    fn sql_is_for_the_schema_that_the_url_names() {
+        let all = sql("postgres://u@h/d?schema=here", 0).unwrap();
+        assert!(all.iter().any(|sql| sql.contains("CREATE TABLE \"here\".\"messages\"")));
+        let more = sql("postgres", 1).unwrap();
+        assert!(!more.iter().any(|sql| sql.contains("\"messages\"(stream_no")));
+        assert!(more.iter().any(|sql| sql.contains("\"agentkeep\".\"_commit_")));
+        assert_eq!(sql("sqlite:x", 0).unwrap_err().kind(), Kind::Unsupported);
+        assert_eq!(sql("nothing", 0).unwrap_err().kind(), Kind::InvalidInput);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 
 #[path = "fixtures/file.rs"]
 mod file;
+#[cfg(feature = "postgres")]
+#[path = "fixtures/postgres.rs"]
+mod postgres;
 #[path = "fixtures/sqlite.rs"]
 mod sqlite;
 
@@ -42,11 +45,16 @@ impl Fixture for OfMemory {
 type Make = fn() -> Arc<dyn Fixture>;
 
 fn fixtures() -> Vec<(&'static str, Make)> {
-    vec![
+    let mut fixtures: Vec<(&'static str, Make)> = vec![
         ("memory", || Arc::new(OfMemory)),
         ("file", || Arc::new(file::OfFiles::new())),
         ("sqlite", || Arc::new(sqlite::OfSqlite::new(Durability::Process))),
-    ]
+    ];
+    #[cfg(feature = "postgres")]
+    if postgres::is_there("postgres, all cases") {
+        fixtures.push(("postgres", || Arc::new(postgres::OfPostgres::new())));
+    }
+    fixtures
 }
 
 fn main() {

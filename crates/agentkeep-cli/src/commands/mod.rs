@@ -2,6 +2,7 @@
 
 mod check;
 mod containers;
+mod copy;
 mod demo;
 pub(crate) mod events;
 mod export;
@@ -30,6 +31,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
     match args.command {
         Command::Import(args) => import::run(&global, args).await,
         Command::Init => init::run(&global).await,
+        Command::Copy(args) => copy::run(&global, &args).await,
         Command::Export(args) => export::run(&global, &args).await,
         Command::Events(args) => events::run(&global, &args).await,
         Command::Namespaces(args) => namespaces::run(&global, &args).await,

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test states what must hold")]
 
+pub(crate) mod agentx;
 pub(crate) mod terminal;
 
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ pub mod file;
 mod kernel;
 pub mod memory;
 mod network_fs;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
 
 use std::path::Path;

@@ -9,6 +9,7 @@
 #[path = "../drivers/mod.rs"]
 mod drivers;
 
+mod copies;
 mod deleting;
 mod forks;
 mod lists;

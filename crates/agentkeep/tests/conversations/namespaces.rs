@@ -24,7 +24,7 @@ on_every_driver! {
 }
 
 /// Everything in a namespace that a copy must have: without the store's own times and versions.
-async fn dump(store: &Store, name: &str) -> String {
+pub(crate) async fn dump(store: &Store, name: &str) -> String {
     let (driver, namespace) = (store.driver(), Namespace::new(name).unwrap());
     let mut lines = Vec::new();
     for table in AGENTKEEP.tables.iter().filter(|table| table.name != "deletions") {
@@ -57,7 +57,7 @@ async fn dump(store: &Store, name: &str) -> String {
 }
 
 /// Sessions that share, cut, edit and attach, in the namespace `from`.
-async fn filled(store: &Store) -> Store {
+pub(crate) async fn filled(store: &Store) -> Store {
     let from = store.namespace("from").unwrap();
     with_session(&from).await;
     let chat = from.messages("s");
@@ -77,7 +77,7 @@ async fn filled(store: &Store) -> Store {
 }
 
 /// Ends the task that tells its progress, when it has told it so often.
-fn stop_after(times: u64) -> impl Fn(&Copied) + Send + Sync {
+pub(crate) fn stop_after(times: u64) -> impl Fn(&Copied) + Send + Sync {
     let told = AtomicU64::new(0);
     move |_| {
         if told.fetch_add(1, Ordering::Relaxed) == times {

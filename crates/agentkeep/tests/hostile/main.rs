@@ -18,6 +18,9 @@ mod deleting;
 mod links;
 mod names;
 mod namespaces;
+#[cfg(feature = "postgres")]
+#[path = "../fixtures/postgres.rs"]
+mod postgres;
 mod seam;
 mod seen;
 mod tree;
@@ -67,7 +70,7 @@ fn main() {
     surround(folder.path());
     std::env::set_current_dir(folder.path()).unwrap();
     let mut trials = Vec::new();
-    for driver in DRIVERS.iter().copied() {
+    for driver in drivers() {
         for (name, exercise) in EXERCISES {
             let test = move || run(driver, exercise);
             trials.push(Trial::test(format!("{}::{name}", driver.0), test));
@@ -76,7 +79,21 @@ fn main() {
     trials.extend(links::trials());
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
     drop(folder);
+    #[cfg(feature = "postgres")]
+    postgres::drop_all();
     conclusion.exit();
+}
+
+/// Those of this machine, and the server if there is one.
+fn drivers() -> Vec<Target> {
+    #[cfg_attr(not(feature = "postgres"), allow(unused_mut))]
+    let mut drivers = DRIVERS.to_vec();
+    #[cfg(feature = "postgres")]
+    if postgres::is_there("hostile ids on postgres") {
+        let url = |folder: &Path| postgres::url_for(folder, "?durability=process");
+        drivers.push(("postgres", url));
+    }
+    drivers
 }
 
 /// Files and folders where a traversal would land.

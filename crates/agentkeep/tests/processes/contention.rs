@@ -14,6 +14,10 @@ use crate::{Outcome, block_on};
 
 /// The URL of a store in a folder.
 pub(crate) fn url(scheme: &str, folder: &Path, options: &str) -> String {
+    #[cfg(feature = "postgres")]
+    if scheme == "postgres" {
+        return crate::postgres::url_for(folder, options);
+    }
     format!("{scheme}:{}/keep{options}", folder.display())
 }
 

@@ -14,6 +14,9 @@ mod child;
 mod contention;
 mod events;
 mod kill;
+#[cfg(feature = "postgres")]
+#[path = "../fixtures/postgres.rs"]
+mod postgres;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -23,7 +26,14 @@ pub(crate) type Outcome = Result<(), Failed>;
 type Named = (&'static str, fn(&str) -> Outcome);
 
 /// The drivers whose stores many processes may share.
-const SCHEMES: [&str; 2] = ["file", "sqlite"];
+fn schemes() -> Vec<&'static str> {
+    let mut schemes = vec!["file", "sqlite"];
+    #[cfg(feature = "postgres")]
+    if postgres::is_there("postgres, all tests of processes") {
+        schemes.push("postgres");
+    }
+    schemes
+}
 
 fn main() {
     if let Ok(role) = std::env::var(child::ROLE) {
@@ -38,11 +48,13 @@ fn main() {
         ("events_reach_everybody_once_and_in_order_through_kills", events::through_kills),
         ("kill_minus_nine_loses_nothing", kill::two_hundred_times),
     ];
-    let trials = SCHEMES.iter().flat_map(|scheme| {
+    let trials = schemes().into_iter().flat_map(|scheme| {
         tests.map(|(name, run)| Trial::test(format!("{scheme}::{name}"), move || run(scheme)))
     });
-    let trials = trials.collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
+    #[cfg(feature = "postgres")]
+    postgres::drop_all();
+    conclusion.exit();
 }
 
 /// Runs an asynchronous test.

@@ -11,6 +11,9 @@
 
 #[path = "../fixtures/file.rs"]
 mod file;
+#[cfg(feature = "postgres")]
+#[path = "../fixtures/postgres.rs"]
+mod postgres;
 mod resolve;
 mod show;
 mod side;
@@ -29,6 +32,8 @@ use crate::side::Side;
 use crate::step::{Step, steps};
 
 const CASES: u32 = 500;
+/// For a server, where a fresh store takes a while.
+const SERVER_CASES: u32 = 150;
 
 type Checked = std::result::Result<(), TestCaseError>;
 
@@ -74,10 +79,10 @@ async fn alike(fixture: &dyn Fixture, steps: &[Step]) -> Checked {
     Ok(())
 }
 
-fn sequences(fixture: &dyn Fixture) {
+fn sequences(fixture: &dyn Fixture, cases: u32) {
     let mut config = Config { failure_persistence: None, ..Config::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = CASES;
+        config.cases = cases;
     }
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(uuid::Uuid::new_v4().as_u64_pair().0);
@@ -94,10 +99,18 @@ fn sequences(fixture: &dyn Fixture) {
 
 #[test]
 fn sqlite_behaves_as_memory() {
-    sequences(&sqlite::OfSqlite::new(Durability::None));
+    sequences(&sqlite::OfSqlite::new(Durability::None), CASES);
 }
 
 #[test]
 fn files_behave_as_memory() {
-    sequences(&file::OfFiles::new());
+    sequences(&file::OfFiles::new(), CASES);
+}
+
+#[test]
+#[cfg(feature = "postgres")]
+fn postgres_behaves_as_memory() {
+    if postgres::is_there("postgres_behaves_as_memory") {
+        sequences(&postgres::OfPostgres::new(), SERVER_CASES);
+    }
 }

@@ -104,7 +104,7 @@ async fn import(global: &Global, folder: &Path) -> Result<(Report, Vec<Message>)
     let path = folder.join("agentx.db");
     std::fs::write(&path, AGENTX)
         .map_err(|error| io_error("the demo's data cannot be written", error))?;
-    let source = agentx::open(&path, Stop::default())?;
+    let source = agentx::open(&path, Stop::default()).await?;
     let store = open(global).await?;
     let report = agentx::take(&store, source, Wish::default()).await?;
     let new = ["containers", "images", "sessions", "messages"];

@@ -13,7 +13,7 @@ use crate::output;
 /// Takes in an AgentX store.
 pub(super) async fn run(global: &Global, args: &ImportAgentx) -> Outcome {
     // First the source: a wrong path should not make a store.
-    let source = agentx::open(&args.path, Stop::listening())?;
+    let source = agentx::open(&args.path, Stop::listening()).await?;
     let store = if args.dry_run { open_dry(global).await? } else { open(global).await? };
     let wish = Wish { dry_run: args.dry_run, keep: args.keep };
     let report = agentx::take(&store, source, wish).await?;

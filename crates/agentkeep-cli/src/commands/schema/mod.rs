@@ -9,7 +9,7 @@ use crate::args::{Global, Schema};
 /// Runs the command that was written.
 pub(crate) async fn run(global: &Global, args: &Schema) -> Outcome {
     match args {
-        Schema::Print => print::run(global),
+        Schema::Print(args) => print::run(global, args),
         Schema::Upgrade => upgrade::run(global).await,
     }
 }

@@ -7,7 +7,7 @@ use agentkeep::schema::{AGENTKEEP, BUILT_IN, Field, Index, Order, Table};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::args::Global;
+use crate::args::{Global, SchemaPrint};
 use crate::commands::Outcome;
 use crate::output;
 
@@ -21,7 +21,10 @@ struct Document {
 }
 
 /// Prints the declaration that every driver reads.
-pub(super) fn run(global: &Global) -> Outcome {
+pub(super) fn run(global: &Global, args: &SchemaPrint) -> Outcome {
+    if let Some(url) = &args.sql {
+        return sql(global, url, args.from);
+    }
     let tables = || BUILT_IN.iter().chain(AGENTKEEP.tables);
     if global.json {
         output::print_json(&Document {
@@ -51,6 +54,18 @@ pub(super) fn run(global: &Global) -> Outcome {
         let _ = writeln!(out, "\nview {}  of {log}, by {table}.{}", view.name, view.member);
     }
     output::print_long(&out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the SQL that a server needs.
+fn sql(global: &Global, url: &str, from: u32) -> Outcome {
+    let statements = agentkeep::urls::sql(url, from)?;
+    if global.json {
+        output::print_json(&statements)?;
+    } else {
+        let lines: Vec<String> = statements.iter().map(|sql| format!("{sql};\n")).collect();
+        output::print_long(&lines.concat())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -40,11 +40,10 @@ enum Data {
     Queue(Box<Rows>),
 }
 
-/// Recognises the source by its content.
-pub(crate) fn open(path: &Path, stop: Stop) -> Result<Opened> {
-    let data = forms::open(path)?;
+/// Recognises the source by its content; a live database by its URL.
+pub(crate) async fn open(path: &Path, stop: Stop) -> Result<Opened> {
+    let (data, place) = forms::open(path).await?;
     let scratch = Scratch::new()?;
-    let place = path.display().to_string();
     if let Data::Values(source) = &data {
         source.list(&Catalogue { scratch: &scratch }).map_err(|error| error.at(place.clone()))?;
     }

@@ -12,6 +12,8 @@ mod records;
 mod rows;
 mod tell;
 
+#[cfg(feature = "postgres")]
+pub(in crate::drivers) use built_in::{blob_body, stream_body};
 pub(in crate::drivers) use commit::apply;
 pub(in crate::drivers) use find::page;
 pub(in crate::drivers) use ground::{

@@ -1,4 +1,7 @@
 //! What the SQL drivers share, and one module for each of them.
 
-mod ddl;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod shape;
+#[cfg(feature = "sqlite")]
 pub mod sqlite;

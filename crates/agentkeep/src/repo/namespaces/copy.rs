@@ -15,7 +15,21 @@ pub(super) type Progress<'a> = &'a (dyn Fn(&Copied) + std::marker::Sync);
 pub(super) async fn fork(from: &Space, to: &Space, progress: Progress<'_>) -> Result<Copied> {
     refuse_same(from, to)?;
     expect_live(from).await?;
-    let version = begin(from, to, false).await?;
+    whole(from, to, from.namespace().as_str(), progress).await
+}
+
+/// Into another store: its mark names this one, too.
+pub(super) async fn carry(from: &Space, to: &Space, progress: Progress<'_>) -> Result<Copied> {
+    let store = &from.driver().describe().store_id;
+    if *store == to.driver().describe().store_id {
+        return fork(from, to, progress).await;
+    }
+    expect_live(from).await?;
+    whole(from, to, &format!("{}@{store}", from.namespace()), progress).await
+}
+
+async fn whole(from: &Space, to: &Space, origin: &str, progress: Progress<'_>) -> Result<Copied> {
+    let version = begin(to, origin, false).await?;
     let copied = fill(from, to, version, progress).await?;
     finish(from, to, version, copied.record.clone()).await?;
     Ok(copied.told)
@@ -40,11 +54,11 @@ pub(super) async fn expect_live(from: &Space) -> Result<()> {
 
 /// Marks the new namespace, or finds the mark of a copy that was interrupted; answers the version
 /// of the marked record.
-pub(super) async fn begin(from: &Space, to: &Space, renaming: bool) -> Result<u64> {
+pub(super) async fn begin(to: &Space, origin: &str, renaming: bool) -> Result<u64> {
     match State::load(to).await? {
         State::Absent => {}
         State::Copying { from: other, renames, version }
-            if other == from.namespace().as_str() && renames == renaming =>
+            if other == origin && renames == renaming =>
         {
             return Ok(version);
         }
@@ -60,9 +74,9 @@ pub(super) async fn begin(from: &Space, to: &Space, renaming: bool) -> Result<u6
     let key = state::key(to)?;
     let nothing = [Expect::Version(key.clone(), 0), Expect::Version(Pending::key()?, 0)];
     let mut batch = expecting(to, nothing);
-    let mark = state::copying(from.namespace().as_str(), renaming);
+    let mark = state::copying(origin, renaming);
     batch.push(Operation::Put(Put::new(key, mark, Save::Create)?));
-    let root = Root { kind: RootKind::Copy, id: from.namespace().to_string(), erase: false };
+    let root = Root { kind: RootKind::Copy, id: origin.to_owned(), erase: false };
     batch.push(Operation::Put(Pending::of(vec![root]).put()?));
     let committed = to.commit(batch).await.map_err(|error| match error.kind() {
         Kind::Conflict | Kind::AlreadyExists => taken(to),

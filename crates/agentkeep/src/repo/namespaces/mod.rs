@@ -14,6 +14,7 @@ use crate::driver::{Batch, Expect, Find, MAX_LIMIT, Operation, Put, Save, Usage}
 use crate::error::{Error, Kind, Result};
 use crate::model::NamespaceInfo;
 use crate::schema::{AGENTKEEP, NAMESPACES, Namespace};
+use crate::store::Store;
 
 pub use sync::Copied;
 
@@ -166,6 +167,24 @@ impl<'a> Namespaces<'a> {
         progress: impl Fn(&Copied) + Sync,
     ) -> Result<Copied> {
         copy::fork(&self.within(from)?, &self.within(to)?, &progress).await
+    }
+
+    /// Copies a namespace into another store, on whatever driver that is, under the same name: ids,
+    /// bodies, numbers, turns and attachments are the same; times of the store are those of the
+    /// copying. Of one moment, also while others write; it shows once it is whole, and goes on after
+    /// an interruption when it is asked for again. Cursors of the old store mean nothing to the
+    /// new one; what consumers have acknowledged comes along.
+    ///
+    /// # Errors
+    /// As for [`fork`](Self::fork).
+    pub async fn copy_to(
+        &self,
+        name: &str,
+        target: &Store,
+        progress: impl Fn(&Copied) + Sync,
+    ) -> Result<Copied> {
+        let to = target.space().sibling(Namespace::new(name)?);
+        copy::carry(&self.within(name)?, &to, &progress).await
     }
 
     /// Gives a namespace another name: copies it, then deletes the old one. From the first commit

@@ -28,7 +28,7 @@ pub(super) async fn rename(from: &Space, to: &Space, progress: Progress<'_>) -> 
         release(from, to.namespace()).await?;
     }
     copy::expect_live(from).await?;
-    let version = copy::begin(from, to, true).await?;
+    let version = copy::begin(to, from.namespace().as_str(), true).await?;
     hold(from, to, RootKind::Move).await?;
     expect_marked(from, to, version).await?;
     let filled = copy::fill(from, to, version, progress).await?;

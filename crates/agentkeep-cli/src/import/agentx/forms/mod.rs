@@ -4,6 +4,9 @@ mod backup;
 mod copy;
 mod escaped;
 mod folder;
+mod live;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod redis;
 pub(super) mod sqlite;
 
@@ -23,11 +26,24 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 const EXPECTED: &str = "expected AgentX data in one of its forms: an SQLite file with the table \
                         kv_storage, a folder with containers, images, sessions, messages, a JSON \
                         backup {containers, images, sessions, messages}, a Redis dump as JSON \
-                        [{key, type, value}], or an event queue (an SQLite file with the \
-                        table queue_entries)";
+                        [{key, type, value}], an event queue (an SQLite file with the \
+                        table queue_entries), or the URL of a live postgres:// database";
 
-/// Recognises the source by its content.
-pub(crate) fn open(path: &Path) -> Result<Data> {
+/// Recognises the source by its content, a live database by its URL. Answers it and where it is.
+pub(crate) async fn open(path: &Path) -> Result<(Data, String)> {
+    match path.to_str().and_then(|text| Some((text, text.split_once("://")?.0))) {
+        #[cfg(feature = "postgres")]
+        Some((url, "postgres" | "postgresql")) => postgres::open(url).await,
+        Some((_, scheme)) if !path.exists() => Err(Error::new(
+            Kind::Unsupported,
+            format!("a live database of {scheme:?} cannot be read"),
+        )
+        .advice(EXPECTED)),
+        _ => Ok((in_file(path)?, path.display().to_string())),
+    }
+}
+
+fn in_file(path: &Path) -> Result<Data> {
     let at = |error: Error| error.at(path.display().to_string());
     let cannot_read = |error| at(io_error("the source cannot be read", error));
     let metadata = std::fs::metadata(path).map_err(cannot_read)?;

@@ -49,6 +49,13 @@ pub(super) fn open(path: &Path) -> Result<Data> {
     Ok(Data::Values(Box::new(sqlite)))
 }
 
+impl Sqlite {
+    /// Over a copy that was made here, in which texts are kept as they came.
+    pub(super) fn over(connection: Connection, folder: TempDir) -> Self {
+        Self { connection, utf8: true, _folder: folder }
+    }
+}
+
 impl Source for Sqlite {
     fn form(&self) -> &'static str {
         "AgentX SQLite file"

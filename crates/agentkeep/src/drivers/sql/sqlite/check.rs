@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, ToSql};
 
+use super::ddl::select_columns;
 use super::errors::map;
 use super::rows::{self, Indexed, indexed};
 use super::statements::Sql;
 use super::sums::blob_sum;
 use crate::driver::{CheckReport, Hash};
-use crate::drivers::sql::ddl::{field_columns, key_columns, quoted, select_columns, side_table};
+use crate::drivers::sql::shape::{field_columns, key_columns, quoted, side_table};
 use crate::error::Result;
 use crate::json::Json;
 use crate::schema::{FieldValue, Index, Log, NAMESPACES, Namespace, Schema, Stream, Table};

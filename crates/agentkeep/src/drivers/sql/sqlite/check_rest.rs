@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
+use super::ddl;
 use super::errors::map;
 use super::operations::Kept;
 use super::rows;
 use super::sums::floor_sum;
 use crate::driver::CheckReport;
-use crate::drivers::sql::ddl;
 use crate::error::Result;
 use crate::schema::Schema;
 

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::apply::{unknown, with_key};
+use super::ddl::select_columns;
 use super::errors::{damage_at, map};
 use super::readers::Budget;
 use super::rows::{self, Indexed};
 use super::statements::Sql;
 use crate::driver::{Find, Found, Record};
-use crate::drivers::sql::ddl::{is_list_index, quoted, select_columns, side_table};
+use crate::drivers::sql::shape::{is_list_index, quoted, side_table};
 use crate::error::Result;
 use crate::schema::{
     BLOBS, BY_TURN, FieldValue, Key, NAMESPACES, Namespace, Order, STREAMS, Value,
@@ -298,7 +299,8 @@ impl Finding<'_> {
         let more = records.len() > find.limit;
         records.truncate(find.limit);
         let last = records.last().filter(|_| more);
-        let next = last.map(|last| Ok(find.continuation(values(find, last)?, &last.key)));
+        let next =
+            last.map(|last| -> Result<_> { Ok(find.continuation(values(find, last)?, &last.key)) });
         Ok(Found { next: next.transpose()?, records })
     }
 
@@ -361,8 +363,8 @@ fn values(find: &Find, record: &Record) -> Result<Vec<Value>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ddl;
     use super::*;
-    use crate::drivers::sql::ddl;
     use crate::schema::AGENTKEEP;
 
     fn plan(connection: &Connection, find: &Find) -> Vec<String> {

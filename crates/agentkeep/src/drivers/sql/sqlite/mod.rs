@@ -8,6 +8,7 @@ mod blobs;
 mod cache;
 mod check;
 mod check_rest;
+mod ddl;
 mod errors;
 mod find;
 mod names;

@@ -9,11 +9,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Options;
+use super::ddl;
 use super::errors::map;
 use super::sums::facts_sum;
 use crate::driver::Durability;
 use crate::drivers::durable::{sync_above, sync_folder};
-use crate::drivers::sql::ddl;
 use crate::drivers::{io_error as io, network_fs};
 use crate::error::{Error, Kind, Result};
 use crate::schema::Schema;

@@ -159,7 +159,7 @@ pub(super) fn optional_integer(row: &Row<'_>, column: usize) -> Result<Option<i6
     }
 }
 
-/// A record from the columns of [`select_columns`](crate::drivers::sql::ddl::select_columns).
+/// A record from the columns of [`select_columns`](super::ddl::select_columns).
 pub(super) fn record(
     table: &'static Table,
     namespace: &Namespace,

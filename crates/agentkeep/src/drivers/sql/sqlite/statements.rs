@@ -5,9 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 
-use crate::drivers::sql::ddl::{
-    field_columns, is_list_index, key_columns, quoted, select_columns, side_table,
-};
+use super::ddl::select_columns;
+use crate::drivers::sql::shape::{field_columns, is_list_index, key_columns, quoted, side_table};
 use crate::schema::{Index, Log, NAMESPACES, Schema, Table};
 
 /// The statements for one table of records.

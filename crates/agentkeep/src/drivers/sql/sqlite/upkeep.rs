@@ -7,7 +7,7 @@ use super::errors::map;
 use super::readers::Place;
 use super::{Sqlite, in_sqlite};
 use crate::driver::{Maintain, Usage};
-use crate::drivers::sql::ddl::quoted;
+use crate::drivers::sql::shape::quoted;
 use crate::error::Result;
 use crate::schema::{Namespace, Schema};
 

@@ -1,0 +1,198 @@
+//! Hints from other processes: one connection that listens for the whole process.
+//!
+//! Who listens holds a lock, so that commits tell only when somebody does. A connection that broke
+//! is made again, and then everybody is woken: what was told in between is lost, what was written
+//! is not. Where notifications do not come through, as behind a pooler, the server is asked a few
+//! times a second whether anything was written at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::ClientWrapper;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_postgres::AsyncMessage;
+use tokio_postgres::types::Type;
+
+use super::connections::{Connections, Told, pause, reading};
+use super::errors::map;
+use crate::driver::Hub;
+use crate::drivers::sql::shape::quoted;
+use crate::error::{Error, Kind, Result};
+use crate::schema::{Namespace, Schema, Stream};
+
+/// How long a notification of our own may take before they count as not coming through.
+const TEST: Duration = Duration::from_secs(2);
+/// Between two questions, where there are no notifications.
+const POLL: Duration = Duration::from_millis(300);
+/// Between two looks at a connection that is silent.
+const PULSE: Duration = Duration::from_secs(15);
+
+/// What listening needs.
+pub(super) struct Listening {
+    pub(super) schema: &'static Schema,
+    pub(super) connections: Arc<Connections>,
+    pub(super) hub: Hub,
+    pub(super) channel: String,
+    pub(super) lock: i64,
+}
+
+/// The task that listens, started with the first watch.
+#[derive(Default)]
+pub(super) struct Hints(tokio::sync::Mutex<Option<(JoinHandle<()>, watch::Receiver<bool>)>>);
+
+impl Hints {
+    /// Makes sure that hints come from now on.
+    pub(super) async fn ensure(&self, make: impl FnOnce() -> Listening) -> Result<()> {
+        let mut ready = {
+            let mut running = self.0.lock().await;
+            if running.as_ref().is_none_or(|(task, _)| task.is_finished()) {
+                let (tell, ready) = watch::channel(false);
+                *running = Some((tokio::spawn(make().run(tell)), ready));
+            }
+            let Some((_, ready)) = &*running else { return Err(super::errors::closed()) };
+            ready.clone()
+        };
+        let is_ready = ready.wait_for(|ready| *ready).await.is_ok();
+        if is_ready { Ok(()) } else { Err(super::errors::closed()) }
+    }
+
+    pub(super) async fn close(&self) {
+        if let Some((task, _)) = self.0.lock().await.take() {
+            task.abort();
+        }
+    }
+
+    /// For who cannot wait.
+    pub(super) fn abort(&self) {
+        if let Ok(mut running) = self.0.try_lock()
+            && let Some((task, _)) = running.take()
+        {
+            task.abort();
+        }
+    }
+}
+
+/// Why listening ended.
+enum End {
+    /// The connection broke.
+    Broken,
+    /// Notifications do not come through here.
+    Deaf,
+}
+
+impl Listening {
+    async fn run(self, ready: watch::Sender<bool>) {
+        let mut attempt = 0;
+        if !self.connections.options.listen {
+            return self.poll(&ready).await;
+        }
+        while !self.connections.is_closed() {
+            let began = tokio::time::Instant::now();
+            match self.listen(&ready).await {
+                Ok(End::Deaf) => return self.poll(&ready).await,
+                Ok(End::Broken) | Err(_) => {}
+            }
+            attempt = if began.elapsed() > PULSE { 0 } else { (attempt + 1).min(4) };
+            tokio::time::sleep(pause(attempt)).await;
+        }
+    }
+
+    async fn listen(&self, ready: &watch::Sender<bool>) -> Result<End> {
+        let (client, mut told) = self.connections.single().await?;
+        let listen = format!("LISTEN {}", quoted(&self.channel));
+        client.batch_execute(&listen).await.map_err(|error| map(&error))?;
+        if !self.hears(&mut told).await? {
+            // Behind a pooler the connection goes on without us.
+            let _ = client.batch_execute(&format!("UNLISTEN {}", quoted(&self.channel))).await;
+            return Ok(End::Deaf);
+        }
+        let sql = "SELECT pg_catalog.pg_advisory_lock_shared($1)::text";
+        let locked = client.query_typed(sql, &[(&self.lock, Type::INT8)]).await;
+        locked.map_err(|error| map(&error))?;
+        // From here on all is told; what came before has to be looked for.
+        self.hub.all();
+        let _ = ready.send(true);
+        self.attend(&client, &mut told).await;
+        Ok(End::Broken)
+    }
+
+    /// Whether a notification sent on another connection comes.
+    async fn hears(&self, told: &mut Told) -> Result<bool> {
+        let nonce = format!("test {}", uuid::Uuid::new_v4());
+        let connection = self.connections.get().await?;
+        let sql = "SELECT pg_catalog.pg_notify($1, $2)::text";
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+            [(&self.channel, Type::TEXT), (&nonce, Type::TEXT)];
+        connection.query_typed(sql, &parameters).await.map_err(|error| map(&error))?;
+        let heard = tokio::time::timeout(TEST, async {
+            while let Some(message) = told.recv().await {
+                if let AsyncMessage::Notification(told) = message
+                    && told.payload() == nonce
+                {
+                    return Ok(true);
+                }
+            }
+            Err(Error::new(Kind::Unavailable, "the connection that listens broke"))
+        });
+        heard.await.unwrap_or(Ok(false))
+    }
+
+    /// Passes on what is told, until the connection breaks.
+    async fn attend(&self, client: &ClientWrapper, told: &mut Told) {
+        loop {
+            match tokio::time::timeout(PULSE, told.recv()).await {
+                Ok(Some(AsyncMessage::Notification(told))) => self.told(told.payload()),
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(_) => {
+                    let pulse = tokio::time::timeout(PULSE, client.batch_execute("")).await;
+                    if !matches!(pulse, Ok(Ok(()))) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Namespace, log and stream; what is not understood wakes everybody.
+    fn told(&self, payload: &str) {
+        let mut parts = payload.split('\u{1f}');
+        let topic = || {
+            let namespace = Namespace::new(parts.next()?).ok()?;
+            let log = self.schema.log(parts.next()?)?;
+            Some((namespace, log.name, Stream::new(parts.next()?).ok()?))
+        };
+        match { topic }() {
+            Some((namespace, log, stream)) => self.hub.appended(&namespace, log, &stream),
+            None if payload.starts_with("test ") => {}
+            None => self.hub.all(),
+        }
+    }
+
+    /// Wakes everybody whenever something was written to the server, by whomever.
+    async fn poll(&self, ready: &watch::Sender<bool>) {
+        let mut before = None;
+        while !self.connections.is_closed() {
+            if let Ok(now) = self.written().await {
+                if before.as_ref().is_some_and(|before| *before != now) {
+                    self.hub.all();
+                }
+                before = Some(now);
+                let _ = ready.send(true);
+            }
+            tokio::time::sleep(POLL).await;
+            while *ready.borrow() && !self.hub.is_watched() && !self.connections.is_closed() {
+                tokio::time::sleep(POLL).await;
+            }
+        }
+    }
+
+    async fn written(&self) -> Result<String> {
+        let sql = "SELECT pg_catalog.pg_current_wal_insert_lsn()::text";
+        let rows =
+            reading!(self.connections, |client| async { Ok(client.query_typed(sql, &[]).await?) })?;
+        let at = rows.first().map(|row| row.try_get(0)).transpose();
+        Ok(at.map_err(|error| map(&error))?.unwrap_or_default())
+    }
+}
