@@ -1,6 +1,9 @@
 //! The text of every statement, made once from the schema: never from data.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::fast::RandomState;
 
 use super::ddl::select_columns;
 use crate::drivers::sql::shape::{field_columns, is_list_index, key_columns, quoted, side_table};
@@ -49,7 +52,13 @@ pub(super) struct LogSql {
 pub(super) struct Sql {
     pub(super) tables: HashMap<&'static str, TableSql>,
     pub(super) logs: HashMap<&'static str, LogSql>,
+    /// Of queries by an index that have been asked for before.
+    finds: RwLock<HashMap<Shape, Arc<str>, RandomState>>,
 }
+
+/// What makes the text of a query that gives values for leading fields, and nothing else: table,
+/// index, how many values, which of them are missing, whether it goes backwards.
+pub(super) type Shape = (&'static str, &'static str, usize, u32, bool);
 
 /// The stream's number and head.
 pub(super) const HEAD: &str = "SELECT no, birth, first, last, count, bytes, updated, version, crc \
@@ -61,7 +70,19 @@ impl Sql {
         Self {
             tables: tables.map(|table| (table.name, TableSql::new(table))).collect(),
             logs: schema.logs.iter().map(|log| (log.name, LogSql::new(log))).collect(),
+            finds: RwLock::default(),
         }
+    }
+
+    /// The text of a query of this shape, made once. There are few: an index has few fields.
+    pub(super) fn find(&self, shape: Shape, make: impl FnOnce() -> String) -> Arc<str> {
+        let known = self.finds.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = known.get(&shape) {
+            return Arc::clone(text);
+        }
+        drop(known);
+        let mut known = self.finds.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(shape).or_insert_with(|| make().into()))
     }
 }
 
