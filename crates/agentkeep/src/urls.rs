@@ -5,7 +5,9 @@
 //! - `sqlite:./keep.db` is a file, its folder made if missing; `sqlite:` alone is
 //!   `$AGENTKEEP_DIR/data/keep.db`, by default `~/.agentkeep/data/keep.db`;
 //! - `postgres://user@host:5432/database` is a schema of a PostgreSQL database, made if missing and
-//!   allowed; what the URL leaves out comes from `PGHOST`, `PGPASSWORD` and their like.
+//!   allowed; what the URL leaves out comes from `PGHOST`, `PGPASSWORD` and their like;
+//! - `redis://user@host:6379/0` (`rediss:` with TLS) is a base of keys on a Redis server or cluster; what
+//!   the URL leaves out comes from `REDIS_USERNAME` and `REDIS_PASSWORD` or `REDISCLI_AUTH`.
 //!
 //! Options of `sqlite:` and `file:` are query parameters: `durability=power|process|none` (default `power`:
 //! an acknowledged commit survives a power cut; `process` loses up to the last few seconds of
@@ -19,6 +21,13 @@
 //! `sslmode=verify-full|require|disable` (default `verify-full`, on this machine `disable`),
 //! `sslrootcert=FILE`, `passfile=FILE`, `host=` for a socket's folder, `hints=listen|poll`,
 //! `prepare=yes|no`.
+//!
+//! Options of `redis:` are `base=NAME`, what all keys begin with (default `agentkeep`),
+//! `durability=power|process` (at `power` a server that could lose what it acknowledged is refused),
+//! `settings=verified|stated` (`stated`: a server that hides its settings has those that are needed),
+//! `create=yes|no`, `upgrade=yes|no`, `pool=1..64` connections, `timeout=SECONDS` for every call,
+//! `passfile=FILE`, `tls_ca=FILE`. Several hosts with commas between them are nodes of a cluster, or
+//! servers of which the first that is a master counts. Whether it is a cluster, the server says.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,12 +36,16 @@ use crate::driver::Driver;
 use crate::error::{Error, Kind, Result};
 use crate::schema::AGENTKEEP;
 
-#[cfg(not(feature = "postgres"))]
+#[cfg(not(any(feature = "postgres", feature = "redis")))]
 const SCHEMES: &str = "memory:, file:, sqlite:";
-#[cfg(feature = "postgres")]
+#[cfg(all(feature = "postgres", not(feature = "redis")))]
 const SCHEMES: &str = "memory:, file:, sqlite:, postgres:";
+#[cfg(all(feature = "redis", not(feature = "postgres")))]
+const SCHEMES: &str = "memory:, file:, sqlite:, redis:";
+#[cfg(all(feature = "postgres", feature = "redis"))]
+const SCHEMES: &str = "memory:, file:, sqlite:, postgres:, redis:";
 /// Named in the design, not part of this build.
-const LATER: [&str; 5] = ["postgres", "postgresql", "mysql", "redis", "mongodb"];
+const LATER: [&str; 6] = ["postgres", "postgresql", "mysql", "redis", "rediss", "mongodb"];
 
 /// Opens the driver that `url` names, with what agentkeep keeps.
 ///
@@ -56,6 +69,11 @@ pub async fn open(url: &str) -> Result<Arc<dyn Driver>> {
             use crate::drivers::sql::postgres::{Options, Postgres};
             // It has its own parts: a password may hold whatever stands between them.
             Ok(Arc::new(Postgres::open(&AGENTKEEP, Options::from_url(url)?).await?))
+        }
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => {
+            use crate::drivers::redis::{Options, Redis};
+            Ok(Arc::new(Redis::open(&AGENTKEEP, Options::from_url(url)?).await?))
         }
         scheme => Err(unknown_scheme(scheme)),
     }
@@ -257,7 +275,7 @@ mod tests {
         for (url, kind, word) in [
             ("keep.db", Kind::InvalidInput, "sqlite:"),
             ("sqlit:./keep.db", Kind::InvalidInput, "sqlite:"),
-            ("redis://localhost", Kind::Unsupported, "sqlite:"),
+            ("mongodb://localhost", Kind::Unsupported, "sqlite:"),
             ("memory:?durability=power", Kind::InvalidInput, "takes none"),
             ("memory:here", Kind::InvalidInput, "memory:"),
             ("sqlite:./x.db?durabilty=power", Kind::InvalidInput, "durability"),

@@ -45,7 +45,7 @@ fn src() -> PathBuf {
 
 #[test]
 fn drivers_import_only_the_seam_and_never_each_other() {
-    for name in ["memory", "sql"] {
+    for name in ["memory", "redis", "sql"] {
         let files = sources(&src().join("drivers").join(name));
         let own = format!("drivers::{name}");
         // The kernel is shared by those without a database of their own.
@@ -54,6 +54,7 @@ fn drivers_import_only_the_seam_and_never_each_other() {
             "drivers::durable",
             "drivers::io_error",
             "drivers::network_fs",
+            "drivers::server",
             "drivers::{",
             "driver::",
             "schema::",

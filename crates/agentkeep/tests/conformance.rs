@@ -4,6 +4,9 @@
 
 #[path = "fixtures/file.rs"]
 mod file;
+#[cfg(feature = "redis")]
+#[path = "fixtures/redis.rs"]
+mod of_redis;
 #[cfg(feature = "postgres")]
 #[path = "fixtures/postgres.rs"]
 mod postgres;
@@ -53,6 +56,15 @@ fn fixtures() -> Vec<(&'static str, Make)> {
     #[cfg(feature = "postgres")]
     if postgres::is_there("postgres, all cases") {
         fixtures.push(("postgres", || Arc::new(postgres::OfPostgres::new())));
+    }
+    #[cfg(feature = "redis")]
+    if of_redis::Form::Single.is_there("redis, all cases") {
+        fixtures.push(("redis", || Arc::new(of_redis::OfRedis::new(of_redis::Form::Single))));
+    }
+    #[cfg(feature = "redis")]
+    if of_redis::Form::Cluster.is_there("redis-cluster, all cases") {
+        fixtures
+            .push(("redis-cluster", || Arc::new(of_redis::OfRedis::new(of_redis::Form::Cluster))));
     }
     fixtures
 }

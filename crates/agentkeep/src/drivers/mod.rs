@@ -6,6 +6,10 @@ pub mod file;
 mod kernel;
 pub mod memory;
 mod network_fs;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod server;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
 

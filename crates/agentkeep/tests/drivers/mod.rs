@@ -6,6 +6,10 @@
 #[path = "../fixtures/postgres.rs"]
 mod postgres;
 
+#[cfg(feature = "redis")]
+#[path = "../fixtures/redis.rs"]
+mod of_redis;
+
 use agentkeep::Store;
 
 /// Runs each function as a test on each driver.
@@ -34,6 +38,13 @@ macro_rules! on_every_driver {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $name() {
                 $crate::drivers::on_postgres(stringify!($name), super::$name).await;
+            })*
+        }
+        #[cfg(feature = "redis")]
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                $crate::drivers::on_redis(stringify!($name), super::$name).await;
             })*
         }
     };
@@ -67,6 +78,15 @@ pub(crate) async fn on_postgres<F: Future<Output = ()>>(name: &str, test: impl F
     }
 }
 
+/// Runs a test on a store under a base of its own, and looks at the store afterwards.
+#[cfg(feature = "redis")]
+pub(crate) async fn on_redis<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Store) -> F) {
+    if of_redis::Form::Single.is_there(name) {
+        let place = of_redis::Place::new(of_redis::Form::Single);
+        looked_after(&place.url(), test).await;
+    }
+}
+
 async fn looked_after<F: Future<Output = ()>>(url: &str, test: impl FnOnce(Store) -> F) {
     let store = opened(url).await;
     test(store.clone()).await;
@@ -94,6 +114,11 @@ pub(crate) fn places() -> Vec<Place> {
     if postgres::is_there("places on every driver") {
         let place = postgres::Place::new();
         places.push(Place { scheme: "postgres", url: place.url(), _held: Box::new(place) });
+    }
+    #[cfg(feature = "redis")]
+    if of_redis::Form::Single.is_there("places on every driver") {
+        let place = of_redis::Place::new(of_redis::Form::Single);
+        places.push(Place { scheme: "redis", url: place.url(), _held: Box::new(place) });
     }
     places
 }

@@ -18,6 +18,9 @@ mod deleting;
 mod links;
 mod names;
 mod namespaces;
+#[cfg(feature = "redis")]
+#[path = "../fixtures/redis.rs"]
+mod of_redis;
 #[cfg(feature = "postgres")]
 #[path = "../fixtures/postgres.rs"]
 mod postgres;
@@ -81,17 +84,24 @@ fn main() {
     drop(folder);
     #[cfg(feature = "postgres")]
     postgres::drop_all();
+    #[cfg(feature = "redis")]
+    of_redis::drop_all();
     conclusion.exit();
 }
 
 /// Those of this machine, and the server if there is one.
 fn drivers() -> Vec<Target> {
-    #[cfg_attr(not(feature = "postgres"), allow(unused_mut))]
+    #[cfg_attr(not(any(feature = "postgres", feature = "redis")), allow(unused_mut))]
     let mut drivers = DRIVERS.to_vec();
     #[cfg(feature = "postgres")]
     if postgres::is_there("hostile ids on postgres") {
         let url = |folder: &Path| postgres::url_for(folder, "?durability=process");
         drivers.push(("postgres", url));
+    }
+    #[cfg(feature = "redis")]
+    if of_redis::Form::Single.is_there("hostile ids on redis") {
+        let url = |folder: &Path| of_redis::url_for(folder, "?durability=process");
+        drivers.push(("redis", url));
     }
     drivers
 }

@@ -8,7 +8,8 @@ use agentkeep::drivers::sql::postgres::{Options, Postgres};
 use agentkeep::schema::{AGENTKEEP, MESSAGES, Namespace, OperationId, Stream};
 
 use crate::fixture::Place;
-use crate::{nameless, needs_server, plain, prepared, said};
+use crate::servers::{nameless, prepared, said};
+use crate::{needs_server, plain};
 
 /// Ends the connections of a store again and again; answers how many.
 async fn reaper(schema: String, stop: Arc<AtomicBool>) -> u64 {

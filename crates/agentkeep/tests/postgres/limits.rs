@@ -9,8 +9,10 @@ use agentkeep::schema::AGENTKEEP;
 
 use crate::dying::batch;
 use crate::fixture::Place;
-use crate::server::Server;
-use crate::{named, needs_server, opened, plain, prepared, said};
+use crate::servers::own::Server;
+use crate::servers::{named, opened, prepared, said};
+use crate::sql::{ask, client};
+use crate::{needs_server, plain};
 
 /// Waits until a statement of a store's schema waits for a lock.
 async fn until_waiting(client: &tokio_postgres::Client, schema: &str) {
@@ -23,9 +25,9 @@ async fn until_waiting(client: &tokio_postgres::Client, schema: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_is_told_and_not_written_to() {
     needs_server!("limits::a_replica_is_told_and_not_written_to");
-    let server = Server::start("replica");
+    let server = Server::start("postgres", "replica");
     prepared(&server.url).await.close().await.unwrap();
-    let folder = server.ask("SHOW data_directory").await;
+    let folder = ask(&server, "SHOW data_directory").await;
     let signal = std::path::Path::new(&folder).join("standby.signal");
     server.kill();
     std::fs::write(&signal, "").unwrap();
@@ -72,17 +74,17 @@ async fn a_pool_in_use_is_a_timeout_and_free_again_afterwards() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_can_tell_is_unknown_and_resolved_by_its_operation() {
     needs_server!("limits::what_nobody_can_tell_is_unknown_and_resolved_by_its_operation");
-    let server = Server::start("unknown");
+    let server = Server::start("postgres", "unknown");
     let url = format!("{}?timeout=2", server.url);
     prepared(&url).await.close().await.unwrap();
     let options = Options::from_url(&url).unwrap();
     let driver = Arc::new(Postgres::open(&AGENTKEEP, options).await.unwrap());
     driver.commit(batch("before")).await.unwrap();
-    let holder = server.client().await;
+    let holder = client(&server).await;
     holder.batch_execute("BEGIN; SELECT * FROM agentkeep._streams FOR UPDATE").await.unwrap();
     let committing = Arc::clone(&driver);
     let commit = tokio::spawn(async move { committing.commit(batch("held")).await });
-    until_waiting(&server.client().await, "agentkeep").await;
+    until_waiting(&client(&server).await, "agentkeep").await;
     server.kill();
     let error = commit.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), Kind::OutcomeUnknown, "{error}");

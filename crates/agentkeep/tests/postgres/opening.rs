@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use agentkeep::{Error, Kind, Store};
 
 use crate::fixture::{Place, server};
-use crate::{needs_server, plain, prepared};
+use crate::servers::prepared;
+use crate::{needs_server, plain};
 
 async fn refused(url: &str) -> Error {
     let error = Store::open(url).await.unwrap_err();
@@ -123,7 +124,7 @@ async fn what_somebody_wrote_by_hand_is_found() {
     needs_server!("opening::what_somebody_wrote_by_hand_is_found");
     let (place, client) = (Place::new(), plain().await);
     let store = prepared(&place.url()).await;
-    store.messages("s").add(crate::named("a")).await.unwrap();
+    store.messages("s").add(crate::servers::named("a")).await.unwrap();
     assert!(store.check().await.unwrap().is_sound());
     for sql in [
         "UPDATE {}.images SET container_id = 'other'",

@@ -7,7 +7,7 @@ use agentkeep::conformance::{Fixture, Verdict, cases, run_case};
 use agentkeep::drivers::sql::postgres::{Options, Postgres};
 
 use crate::fixture::{self, OfPostgres, Place};
-use crate::{named, prepared};
+use crate::servers::{named, prepared};
 
 /// The pooler's URL; says loudly when there is none.
 fn pooler(test: &str) -> Option<String> {

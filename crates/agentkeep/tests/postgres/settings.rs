@@ -3,7 +3,8 @@
 use agentkeep::{Kind, Store};
 
 use crate::fixture::{Place, server};
-use crate::server::Server;
+use crate::servers::own::Server;
+use crate::sql::run;
 use crate::{needs_server, plain};
 
 #[tokio::test]
@@ -42,9 +43,9 @@ async fn settings_of_a_role_are_held_against_what_was_asked() {
 #[tokio::test]
 async fn settings_of_the_server_are_held_against_what_was_asked() {
     needs_server!("settings::settings_of_the_server_are_held_against_what_was_asked");
-    let server = Server::start("settings");
+    let server = Server::start("postgres", "settings");
     for setting in ["fsync", "full_page_writes"] {
-        server.run(&format!("ALTER SYSTEM SET {setting} = off")).await;
+        run(&server, &format!("ALTER SYSTEM SET {setting} = off")).await;
         server.kill();
         server.restart();
         let error = Store::open(&server.url).await.unwrap_err();
@@ -54,7 +55,7 @@ async fn settings_of_the_server_are_held_against_what_was_asked() {
         let less = Store::open(&format!("{}?durability=process", server.url)).await.unwrap();
         assert_eq!(less.describe().durability.name(), "process");
         less.close().await.unwrap();
-        server.run(&format!("ALTER SYSTEM RESET {setting}")).await;
+        run(&server, &format!("ALTER SYSTEM RESET {setting}")).await;
         server.kill();
         server.restart();
     }

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use agentkeep::{Container, Store};
 
 use crate::fixture::{Place, server};
-use crate::proxy::{Proxy, Way};
-use crate::{nameless, needs_server, prepared, said};
+use crate::needs_server;
+use crate::servers::proxy::{Proxy, Way};
+use crate::servers::{nameless, prepared, said};
 
 /// The store behind a proxy, on one connection.
 async fn behind(place: &Place) -> (Proxy, String) {

@@ -18,6 +18,10 @@ pub(crate) fn url(scheme: &str, folder: &Path, options: &str) -> String {
     if scheme == "postgres" {
         return crate::postgres::url_for(folder, options);
     }
+    #[cfg(feature = "redis")]
+    if scheme == "redis" {
+        return crate::of_redis::url_for(folder, options);
+    }
     format!("{scheme}:{}/keep{options}", folder.display())
 }
 

@@ -14,6 +14,9 @@ mod child;
 mod contention;
 mod events;
 mod kill;
+#[cfg(feature = "redis")]
+#[path = "../fixtures/redis.rs"]
+mod of_redis;
 #[cfg(feature = "postgres")]
 #[path = "../fixtures/postgres.rs"]
 mod postgres;
@@ -33,6 +36,10 @@ fn schemes() -> Vec<&'static str> {
     #[cfg(feature = "postgres")]
     if postgres::is_there("postgres, all tests of processes") {
         schemes.push("postgres");
+    }
+    #[cfg(feature = "redis")]
+    if of_redis::Form::Single.is_there("redis, all tests of processes") {
+        schemes.push("redis");
     }
     schemes
 }
@@ -58,6 +65,8 @@ fn main() {
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
     #[cfg(feature = "postgres")]
     postgres::drop_all();
+    #[cfg(feature = "redis")]
+    of_redis::drop_all();
     conclusion.exit();
 }
 

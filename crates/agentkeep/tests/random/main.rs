@@ -11,6 +11,9 @@
 
 #[path = "../fixtures/file.rs"]
 mod file;
+#[cfg(feature = "redis")]
+#[path = "../fixtures/redis.rs"]
+mod of_redis;
 #[cfg(feature = "postgres")]
 #[path = "../fixtures/postgres.rs"]
 mod postgres;
@@ -112,5 +115,13 @@ fn files_behave_as_memory() {
 fn postgres_behaves_as_memory() {
     if postgres::is_there("postgres_behaves_as_memory") {
         sequences(&postgres::OfPostgres::new(), SERVER_CASES);
+    }
+}
+
+#[test]
+#[cfg(feature = "redis")]
+fn redis_behaves_as_memory() {
+    if of_redis::Form::Single.is_there("redis_behaves_as_memory") {
+        sequences(&of_redis::OfRedis::new(of_redis::Form::Single), SERVER_CASES);
     }
 }

@@ -12,9 +12,11 @@ mod records;
 mod rows;
 mod tell;
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 pub(in crate::drivers) use built_in::{blob_body, stream_body};
 pub(in crate::drivers) use commit::apply;
+#[cfg(feature = "redis")]
+pub(in crate::drivers) use find::Stretch;
 pub(in crate::drivers) use find::page;
 pub(in crate::drivers) use ground::{
     BlobState, Ground, StreamKey, floor_of, is_names, stream_place,

@@ -11,13 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::answer::answers;
-use super::connections::{ATTEMPTS, Connections, pause};
+use super::connections::Connections;
 use super::encode::Call;
 use super::errors::{Fate, closed, fate, late, map};
 use super::join::{Unit, join};
 use super::locks::{Locks, Names};
 use super::resolve::{Resolved, resolve, token};
 use crate::driver::{Append, Batch, Committed, Expect, Hub, Operation};
+use crate::drivers::server::patience::{ATTEMPTS, pause};
 use crate::error::{Error, Kind, Result};
 
 /// Batches in one call,

@@ -18,10 +18,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::errors::{Fate, closed, fate, late, map, of_pool};
 use super::options::{Options, Tls};
 use super::settings;
+use crate::drivers::server::patience::{ATTEMPTS, pause};
 use crate::error::{Error, Kind, Result};
-
-/// How often a call is tried whose repetition is harmless.
-pub(super) const ATTEMPTS: u32 = 5;
 
 /// Parameters with their types: so that a statement needs no round trip to be understood.
 pub(super) type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
@@ -307,11 +305,6 @@ impl From<Failed> for Error {
             Failed::Here(error) => error,
         }
     }
-}
-
-/// The pause after an attempt: a server that restarts is back within a second or two.
-pub(super) fn pause(attempt: u32) -> Duration {
-    Duration::from_millis(50 << attempt.min(4))
 }
 
 async fn prepared(

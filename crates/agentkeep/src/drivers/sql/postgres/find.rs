@@ -12,14 +12,13 @@ use tokio_postgres::types::{ToSql, Type};
 use super::columns::{Cell, columns};
 use super::connections::{Connections, Failed};
 use super::ddl::{direction, within};
-use super::encode::known_table;
 use super::rows;
 use crate::driver::{Find, Found, Record};
+use crate::drivers::server::known::known_table;
+use crate::drivers::server::page::values;
 use crate::drivers::sql::shape::{is_list_index, quoted, side_table};
 use crate::error::Result;
-use crate::schema::{
-    BLOBS, BY_TURN, FieldValue, NAMESPACES, Namespace, Order, STREAMS, Schema, Value,
-};
+use crate::schema::{BLOBS, BY_TURN, NAMESPACES, Namespace, STREAMS, Schema, Value};
 
 /// A condition on one field.
 #[derive(Debug, Clone, PartialEq)]
@@ -342,18 +341,4 @@ pub(super) async fn find(
     let next =
         last.map(|last| -> Result<_> { Ok(find.continuation(values(find, last)?, &last.key)) });
     Ok(Found { next: next.transpose()?, records })
-}
-
-/// The values of all the index's fields, at the place that the query looked at.
-fn values(find: &Find, record: &Record) -> Result<Vec<Value>> {
-    if find.index.name == BY_TURN.name {
-        return Ok(record.turn.iter().map(|turn| Value::text(turn.as_str())).collect());
-    }
-    let fields = find.table.extract(&record.body)?;
-    let value =
-        |(i, (name, _)): (usize, &(&str, Order))| match fields.get(find.table.field(name)?)? {
-            FieldValue::One(value) => Some(value.clone()),
-            FieldValue::Many(_) => find.equal.get(i).cloned(),
-        };
-    Ok(find.index.fields.iter().enumerate().filter_map(value).collect())
 }

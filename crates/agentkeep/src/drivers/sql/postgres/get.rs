@@ -7,9 +7,9 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::connections::{Connections, Failed};
 use super::ddl::within;
-use super::encode::known_table;
 use super::rows;
 use crate::driver::{Blob, FoundBlob, Hash, Record, Want};
+use crate::drivers::server::known::known_table;
 use crate::drivers::sql::shape::quoted;
 use crate::error::Result;
 use crate::schema::{Key, NAMESPACES, Namespace, Schema, Table};

@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 use tokio_postgres::AsyncMessage;
 use tokio_postgres::types::Type;
 
-use super::connections::{Connections, Told, pause, reading};
+use super::connections::{Connections, Told, reading};
 use super::errors::map;
 use crate::driver::Hub;
+use crate::drivers::server::patience::pause;
 use crate::drivers::sql::shape::quoted;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Namespace, Schema, Stream};

@@ -48,6 +48,7 @@ use crate::driver::{
     Batch, CheckReport, Committed, Description, Driver, Entries, Find, Found, FoundBlob, Hash, Hub,
     Maintain, Read, Reader, Record, Snapshot, Want, Watch,
 };
+use crate::drivers::server::known;
 use crate::error::{Error, Result};
 use crate::schema::{Key, Log, Namespace, Schema, Stream};
 
@@ -204,7 +205,7 @@ impl Reader for Postgres {
 impl Driver for Postgres {
     async fn commit(&self, batch: Batch) -> Result<Committed> {
         batch.validate()?;
-        encode::refuse_unknown(self.schema, &batch).map_err(in_postgres)?;
+        known::refuse_unknown(self.schema, &batch).map_err(in_postgres)?;
         self.committer.commit(batch).await.map_err(in_postgres)
     }
 
@@ -215,7 +216,7 @@ impl Driver for Postgres {
         stream: Option<&Stream>,
     ) -> Result<Watch> {
         self.connections.refuse_if_closed().map_err(in_postgres)?;
-        encode::known_log(self.schema, log).map_err(in_postgres)?;
+        known::known_log(self.schema, log).map_err(in_postgres)?;
         // First the receiver, so that the listening task finds somebody to serve.
         let watch = self.hub.watch(namespace, log, stream);
         let listening = || Listening {

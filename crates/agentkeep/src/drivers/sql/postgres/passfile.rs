@@ -1,10 +1,11 @@
 //! Passwords from a file of lines `host:port:database:user:password`, as all PostgreSQL clients
 //! read it: `*` stands for anything, and `\` before a colon or itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::options::Options;
-use crate::error::{Error, Kind, Result};
+use crate::drivers::server::secret::refuse_open;
+use crate::error::Result;
 
 /// The password for the store; `None` when the file has none, or was not named and is not there.
 pub(super) fn password(named: Option<PathBuf>, options: &Options) -> Result<Option<String>> {
@@ -26,23 +27,6 @@ pub(super) fn password(named: Option<PathBuf>, options: &Options) -> Result<Opti
     };
     refuse_open(&path)?;
     Ok(text.lines().find_map(|line| matching(line, options)))
-}
-
-/// Others must not be able to read it.
-#[cfg(unix)]
-fn refuse_open(path: &Path) -> Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
-    if path.metadata().is_ok_and(|found| (found.mode() & 0o077).count_ones() == 0) {
-        return Ok(());
-    }
-    Err(Error::new(Kind::PermissionDenied, "others may read the file of passwords")
-        .at(path.display().to_string())
-        .advice("make it readable by its owner alone: chmod 600"))
-}
-
-#[cfg(not(unix))]
-fn refuse_open(_path: &Path) -> Result<()> {
-    Ok(())
 }
 
 fn matching(line: &str, options: &Options) -> Option<String> {

@@ -6,9 +6,9 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::connections::{Connections, Failed};
 use super::ddl::within;
-use super::encode::known_log;
 use super::rows::{self, ENTRY_COLUMNS};
 use crate::driver::{Entries, Entry, Head, Read, Stretch, Which};
+use crate::drivers::server::known::known_log;
 use crate::error::{Error, Kind};
 use crate::schema::{EntryId, Namespace, Schema, Stream, Turn};
 

@@ -6,18 +6,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::committer::Shared;
-use super::connections::pause;
 use super::ddl::within;
+use crate::drivers::server::patience::{GRACE, pause};
 
-/// Time for resolving beyond the deadline: an answer is worth more than punctuality.
-const GRACE: Duration = Duration::from_secs(5);
 /// Tokens are kept for at least so long; far longer than any call can take.
 const KEPT_MS: i64 = 2 * 60 * 60 * 1000;
 /// Operations are kept at least so long,

@@ -6,11 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
-
 use super::options::{Options, Tls};
 use super::passfile;
 use crate::driver::Durability;
+use crate::drivers::server::url::{self, decoded, number, set, yes_or_no};
 use crate::error::{Error, Kind, Result};
 
 const KNOWN: [&str; 12] = [
@@ -32,19 +31,6 @@ const PORT: u16 = 5432;
 
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(Kind::InvalidInput, message).advice(FORM)
-}
-
-fn decoded(text: &str) -> Result<String> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_| invalid("the store URL is not UTF-8 after decoding"))?;
-    if decoded.contains('\0') {
-        return Err(invalid("the store URL holds a zero byte"));
-    }
-    Ok(decoded.into_owned())
-}
-
-fn set(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl Options {
@@ -170,49 +156,17 @@ fn hints(value: &str) -> Result<bool> {
     }
 }
 
-fn yes_or_no(name: &str, value: &str) -> Result<bool> {
-    match value {
-        "yes" | "" => Ok(true),
-        "no" => Ok(false),
-        _ => Err(Error::new(Kind::InvalidInput, format!("{name}= is neither yes nor no"))
-            .advice(format!("write {name}=yes or {name}=no"))),
-    }
-}
-
-fn number(name: &str, value: &str, most: usize) -> Result<usize> {
-    match value.parse() {
-        Ok(number) if (1..=most).contains(&number) => Ok(number),
-        _ => Err(Error::new(Kind::InvalidInput, format!("{name}= is out of range"))
-            .advice(format!("give a number from 1 to {most}"))),
-    }
-}
-
 /// Hosts with their ports, separated by commas.
 fn hosts_of(text: &str) -> Result<Vec<(String, u16)>> {
-    let default_port = match set("PGPORT") {
+    let port = match set("PGPORT") {
         Some(port) => port.parse().map_err(|_| invalid("PGPORT is no port"))?,
         None => PORT,
     };
     if text.is_empty() {
         let host = set("PGHOST").unwrap_or_else(|| "localhost".to_owned());
-        return Ok(host.split(',').map(|host| (host.to_owned(), default_port)).collect());
+        return Ok(host.split(',').map(|host| (host.to_owned(), port)).collect());
     }
-    let host = |text: &str| {
-        let bad_port = || invalid("the store URL has a port that is none");
-        // An address of version 6 has colons of its own, and brackets around them.
-        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, "")) => (host, None),
-            Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or_else(bad_port)?)),
-            None => match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            },
-        };
-        let port = port.filter(|port| !port.is_empty()).map(str::parse).transpose();
-        let port = port.map_err(|_| bad_port())?.unwrap_or(default_port);
-        Ok((decoded(host)?, port))
-    };
-    text.split(',').map(host).collect()
+    url::hosts(text, port).map_err(|error| error.advice(FORM))
 }
 
 /// Where nobody else can listen, encryption has to be asked for; elsewhere, the lack of it.

@@ -25,6 +25,9 @@ const GROUP: usize = 64;
 const GROUP_BYTES: usize = MAX_BATCH_BYTES;
 /// Batches waiting; more callers wait for room.
 const QUEUE: usize = 1024;
+/// How long the thread looks out for the next batch before it sleeps: who has been answered often
+/// asks again at once, and waking a thread takes longer than that.
+const LOOK_OUT: Duration = Duration::from_micros(50);
 
 type Answer = Result<Committed>;
 
@@ -167,7 +170,7 @@ fn ended() -> Error {
 
 impl Work {
     fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(job) = queue.blocking_recv() {
+        while let Some(job) = next(&mut queue) {
             let upkeep = match job {
                 Job::Commit(asked) => self.commit_group(asked, &mut queue),
                 Job::Upkeep(work) => Some(work),
@@ -321,6 +324,19 @@ impl Work {
             );
         Failure { error, can_retry, unsure: false }
     }
+}
+
+/// The next job; `None` when there will be none.
+fn next(queue: &mut Queue) -> Option<Job> {
+    let since = Instant::now();
+    while since.elapsed() < LOOK_OUT {
+        match queue.try_recv() {
+            Ok(job) => return Some(job),
+            Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            Err(mpsc::error::TryRecvError::Empty) => std::thread::yield_now(),
+        }
+    }
+    queue.blocking_recv()
 }
 
 /// What a step of a transaction gives.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use agentkeep::schema::{MESSAGES, Namespace};
 use agentkeep::{Kind, Store};
 
-use crate::server::Server;
-use crate::{named, needs_server, prepared, said};
+use super::own::Server;
+use super::{named, prepared, said};
 
 const KILLS: usize = 20;
 
@@ -46,10 +46,9 @@ async fn subscriber(store: Store) -> Vec<String> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_killed_server_loses_nothing_acknowledged() {
-    needs_server!("killing::a_killed_server_loses_nothing_acknowledged");
-    let server = Arc::new(Server::start("killing"));
+/// Starts a server of this kind and kills it again and again.
+pub(crate) async fn loses_nothing_acknowledged(service: &'static str) {
+    let server = Arc::new(Server::start(service, "killing"));
     let url = format!("{}?timeout=20", server.url);
     let store = prepared(&url).await;
     let other = Store::open(&url).await.unwrap();

@@ -5,6 +5,7 @@ use std::process::Command;
 
 /// Started by the project's script; ends with this.
 pub(crate) struct Server {
+    service: &'static str,
     name: String,
     pub(crate) url: String,
 }
@@ -18,43 +19,27 @@ fn script(name: &str, arguments: &[&str]) -> String {
 }
 
 impl Server {
-    pub(crate) fn start(name: &str) -> Self {
-        let name = format!("{name}-{}", std::process::id());
-        let exports = script(&name, &["start", "postgres"]);
+    pub(crate) fn start(service: &'static str, name: &str) -> Self {
+        let name = format!("{service}-{name}-{}", std::process::id());
+        let exports = script(&name, &["start", service]);
         let value = |variable: &str| {
             let line = exports.lines().find_map(|line| {
                 line.strip_prefix("export ")?.strip_prefix(variable)?.strip_prefix('=')
             });
             line.unwrap().to_owned()
         };
-        let url = value("AGENTKEEP_TEST_POSTGRES");
-        Self { name, url }
+        let variable = format!("AGENTKEEP_TEST_{}", service.to_uppercase().replace('-', "_"));
+        let url = value(&variable);
+        Self { service, name, url }
     }
 
     /// At once, as a crash would: nothing is written any more.
     pub(crate) fn kill(&self) {
-        script(&self.name, &["kill", "postgres"]);
+        script(&self.name, &["kill", self.service]);
     }
 
     pub(crate) fn restart(&self) {
-        script(&self.name, &["restart", "postgres"]);
-    }
-
-    /// A connection as anybody has it.
-    pub(crate) async fn client(&self) -> tokio_postgres::Client {
-        let connected = tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await;
-        let (client, connection) = connected.unwrap();
-        tokio::spawn(connection);
-        client
-    }
-
-    pub(crate) async fn run(&self, sql: &str) {
-        self.client().await.batch_execute(sql).await.unwrap();
-    }
-
-    /// The one text that is answered.
-    pub(crate) async fn ask(&self, sql: &str) -> String {
-        self.client().await.query_one(sql, &[]).await.unwrap().get(0)
+        script(&self.name, &["restart", self.service]);
     }
 }
 

@@ -1,0 +1,381 @@
+//! Looking at everything, each namespace at one moment (on a copy of it): checksums and bodies,
+//! indexes against bodies, heads against entries, references against blobs.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::errors::strange;
+use super::find::names;
+use super::keys::{Space, of_table};
+use super::link::Link;
+use super::reader::Place;
+use super::rows::{self, digits, places};
+use super::scripts::Scripts;
+use super::snapshot::Copy;
+use crate::driver::{Blob, CheckReport, Hash};
+use crate::error::{Kind, Result};
+use crate::schema::{BLOBS, Key, Log, NAMESPACES, Namespace, STREAMS, Schema, Stream, Table};
+
+/// Rows in one question.
+const PAGE: usize = 500;
+
+pub(super) async fn check(
+    schema: &'static Schema,
+    link: &Arc<Link>,
+    scripts: &Arc<Scripts>,
+) -> Result<CheckReport> {
+    let namespace = &Namespace::default();
+    let space = Space::new(&link.options.base, namespace);
+    let at = &Place { schema, link, scripts, namespace, space, names: None };
+    let mut report = CheckReport::default();
+    let all = names(at, (b"-".to_vec(), b"+".to_vec()), false, usize::MAX >> 1).await;
+    let all = match all {
+        Ok(all) => all,
+        Err(error) if error.kind() == Kind::Corrupt => {
+            report.damaged(NAMESPACES.name, error.message().to_owned());
+            return Ok(report);
+        }
+        Err(error) => return Err(error),
+    };
+    for record in all {
+        let namespace = Namespace::new(record.key.first())?;
+        let copy = Copy::take(schema, link, scripts, &namespace, false).await?;
+        let mut look = Look {
+            at: copy.place(&namespace).await?,
+            copy: &copy,
+            report: &mut report,
+            references: record.refs.iter().map(|hash| (*hash, 1)).collect(),
+        };
+        let looked = look.all().await;
+        copy.end().await;
+        looked?;
+    }
+    Ok(report)
+}
+
+struct Look<'a> {
+    at: Place<'a>,
+    copy: &'a Copy,
+    report: &'a mut CheckReport,
+    references: HashMap<Hash, u64>,
+}
+
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+impl Look<'_> {
+    async fn all(&mut self) -> Result<()> {
+        for table in self.at.schema.tables {
+            self.table(table).await?;
+        }
+        for log in self.at.schema.logs {
+            self.log(log).await?;
+        }
+        let order = format!("index:{}:key", STREAMS.name);
+        let heads: usize = self.ask("HLEN", &self.at.space.records(&STREAMS), &[]).await?;
+        let places: usize = self.ask("ZCARD", &self.at.space.of(&order), &[]).await?;
+        if heads != places {
+            let what = format!("the index has {places} streams, not {heads}");
+            self.report.damaged(self.place(order), what);
+        }
+        self.blobs().await
+    }
+
+    fn place(&self, what: impl std::fmt::Display) -> String {
+        format!("{:?} {what}", self.at.namespace)
+    }
+
+    async fn ask<T: redis::FromRedisValue>(
+        &self,
+        command: &str,
+        key: &str,
+        arguments: &[&[u8]],
+    ) -> Result<T> {
+        // Each question prolongs the copy.
+        self.copy.place(self.at.namespace).await?;
+        let mut cmd = redis::cmd(command);
+        cmd.arg(key.as_bytes());
+        for argument in arguments {
+            cmd.arg(argument);
+        }
+        let answer = self.at.link.command(&cmd).await?;
+        redis::from_redis_value(answer).map_err(|_| strange("what is there"))
+    }
+
+    /// A part of a hash, and where it goes on; 0 at the end.
+    async fn scan(&self, key: &str, cursor: u64) -> Result<(u64, Pairs)> {
+        let (cursor, count) = (cursor.to_string(), PAGE.to_string());
+        self.ask("HSCAN", key, &[cursor.as_bytes(), b"COUNT", count.as_bytes()]).await
+    }
+
+    /// How many of the places are in a sorted set.
+    async fn present(&self, index: &str, places: &[Vec<u8>]) -> Result<Vec<bool>> {
+        let mut there = Vec::with_capacity(places.len());
+        for page in places.chunks(PAGE) {
+            let page: Vec<&[u8]> = page.iter().map(Vec::as_slice).collect();
+            let scores: Vec<Option<f64>> = self.ask("ZMSCORE", index, &page).await?;
+            there.extend(scores.iter().map(Option::is_some));
+        }
+        Ok(there)
+    }
+
+    /// Holds the places that records have against those that an index has.
+    async fn index(&mut self, name: &str, places: &[Vec<u8>]) -> Result<()> {
+        let key = self.at.space.of(name);
+        let missing = self.present(&key, places).await?.iter().filter(|there| !**there).count();
+        if missing > 0 {
+            self.report.damaged(self.place(name), format!("the index lacks {missing} places"));
+        }
+        let there: usize = self.ask("ZCARD", &key, &[]).await?;
+        if there + missing != places.len() {
+            let what = format!("the index has {there} places, not {}", places.len());
+            self.report.damaged(self.place(name), what);
+        }
+        Ok(())
+    }
+
+    /// Every record: its body, its places, and the indexes of the table.
+    async fn table(&mut self, table: &'static Table) -> Result<()> {
+        let names = of_table(table);
+        let (hash, places_of) = (self.at.space.records(table), self.at.space.of(&names[1]));
+        let mut expected: Vec<Vec<Vec<u8>>> = vec![Vec::new(); names.len() - 2];
+        let (mut seen, mut cursor, mut placed) = (HashSet::new(), 0, 0);
+        loop {
+            let (next, rows) = self.scan(&hash, cursor).await?;
+            for (key, row) in rows {
+                if !seen.insert(key.clone()) {
+                    continue;
+                }
+                self.report.records += 1;
+                let text = std::str::from_utf8(&key).ok();
+                let Some(key) = text.and_then(|key| Key::decode(table, key).ok()) else {
+                    self.report.damaged(self.place(table.name), "a key is damaged");
+                    continue;
+                };
+                let record = match rows::record(self.at.namespace, key, &row) {
+                    Ok(record) => record,
+                    Err(error) => {
+                        let place = self.place(error.place().unwrap_or(table.name));
+                        self.report.damaged(place, error.message().to_owned());
+                        continue;
+                    }
+                };
+                for hash in &record.refs {
+                    *self.references.entry(*hash).or_default() += 1;
+                }
+                let Ok(fields) = table.extract(&record.body) else {
+                    self.report.damaged(self.place(&record.key), "an indexed text is too long");
+                    continue;
+                };
+                let packed = places(&record.key, &fields, record.turn.as_ref());
+                placed += usize::from(!packed.is_empty());
+                let stored: Option<Vec<u8>> =
+                    self.ask("HGET", &places_of, &[record.key.encoded().as_bytes()]).await?;
+                if stored.unwrap_or_default() != packed {
+                    let what = "what is kept of its places does not fit the body";
+                    self.report.damaged(self.place(&record.key), what);
+                }
+                expected[0].push(rows::place(Vec::new(), record.key.encoded()));
+                unpacked(&packed, |index, place| {
+                    if let Some(expected) = expected.get_mut(index + 1) {
+                        expected.push(place.to_vec());
+                    }
+                });
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        let kept: usize = self.ask("HLEN", &places_of, &[]).await?;
+        if kept != placed {
+            let what = format!("the places of {kept} records are kept, not of {placed}");
+            self.report.damaged(self.place(table.name), what);
+        }
+        for (name, expected) in names[2..].iter().zip(&expected) {
+            self.index(name, expected).await?;
+        }
+        Ok(())
+    }
+
+    /// Every stream of a log: its head against its entries, and every entry.
+    async fn log(&mut self, log: &'static Log) -> Result<()> {
+        let heads = self.at.space.records(&STREAMS);
+        let (mut seen, mut cursor) = (HashSet::new(), 0);
+        let mut turns = Vec::new();
+        loop {
+            let (next, rows) = self.scan(&heads, cursor).await?;
+            for (field, row) in rows {
+                let text = std::str::from_utf8(&field).ok().and_then(|f| f.split_once('\u{1f}'));
+                let Some((name, stream)) = text else { continue };
+                if name != log.name || !seen.insert(field.clone()) {
+                    continue;
+                }
+                let Ok(stream) = Stream::new(stream) else { continue };
+                self.stream(log, &stream, &row, &mut turns).await?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        self.index(&format!("turns:{}", log.name), &turns).await?;
+        // All logs share one index of streams: each looks for its own there.
+        let own: Vec<Vec<u8>> = seen
+            .iter()
+            .filter_map(|field| std::str::from_utf8(field).ok())
+            .map(|field| rows::place(Vec::new(), field))
+            .collect();
+        let key = self.at.space.of(&format!("index:{}:key", STREAMS.name));
+        if self.present(&key, &own).await?.contains(&false) {
+            self.report.damaged(self.place(log.name), "the index of streams lacks one");
+        }
+        Ok(())
+    }
+
+    async fn stream(
+        &mut self,
+        log: &'static Log,
+        stream: &Stream,
+        row: &[u8],
+        turns: &mut Vec<Vec<u8>>,
+    ) -> Result<()> {
+        self.report.streams += 1;
+        let place = self.place(format!("{} {stream:?}", log.name));
+        let (Some((head, _)), Some(tallies)) = (rows::head(row), rows::tallies(row)) else {
+            self.report.damaged(place, "its head is damaged");
+            return Ok(());
+        };
+        let (entries, ids) = (self.at.space.entries(log, stream), self.at.space.ids(log, stream));
+        let (mut from, count) = (b"-".to_vec(), PAGE.to_string());
+        let mut found = [0u64; 4];
+        let (mut turned, mut referring, mut named) = (0, 0, 0);
+        loop {
+            let page: Vec<Vec<u8>> = self
+                .ask("ZRANGEBYLEX", &entries, &[&from, b"+", b"LIMIT", b"0", count.as_bytes()])
+                .await?;
+            for row in &page {
+                self.report.entries += 1;
+                let entry = match rows::entry(self.at.namespace, log, stream, row) {
+                    Ok(entry) => entry,
+                    Err(error) => {
+                        let place = self.place(error.place().unwrap_or(log.name));
+                        self.report.damaged(place, error.message().to_owned());
+                        continue;
+                    }
+                };
+                found[0] = if found[2] == 0 { entry.number } else { found[0] };
+                found[1] = entry.number;
+                found[2] += 1;
+                found[3] += entry.body.len() as u64;
+                referring += u64::from(!entry.refs.is_empty());
+                for hash in &entry.refs {
+                    *self.references.entry(*hash).or_default() += 1;
+                }
+                let number = digits(entry.number);
+                if let Some(turn) = &entry.turn {
+                    turned += 1;
+                    turns.push(format!("{turn}\u{1f}{stream}\u{1f}{number}").into_bytes());
+                }
+                if let Some(id) = &entry.id {
+                    named += 1;
+                    let known: Option<String> =
+                        self.ask("HGET", &ids, &[id.as_str().as_bytes()]).await?;
+                    if known.as_deref() != Some(&number) {
+                        self.report
+                            .damaged(place.clone(), format!("it is not known by the id {id:?}"));
+                    }
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => from = [b"(", last.as_slice()].concat(),
+                _ => break,
+            }
+        }
+        let known: u64 = self.ask("HLEN", &ids, &[]).await?;
+        let empty =
+            head.count == 0 && head.first == head.last + 1 && found[2] == 0 && head.bytes == 0;
+        if !empty && found != [head.first, head.last, head.count, head.bytes] {
+            self.report.damaged(place.clone(), "its head does not fit its entries");
+        }
+        if tallies != (turned, referring) || known != named {
+            self.report.damaged(place, "its ids or tallies do not fit its entries");
+        }
+        Ok(())
+    }
+
+    /// Every blob: its bytes against its hash, its count against what refers to it.
+    async fn blobs(&mut self) -> Result<()> {
+        let hash = self.at.space.records(&BLOBS);
+        let (mut seen, mut cursor) = (HashSet::new(), 0);
+        let (mut by_key, mut free) = (Vec::new(), Vec::new());
+        loop {
+            let (next, rows) = self.scan(&hash, cursor).await?;
+            for (name, row) in rows {
+                let found = std::str::from_utf8(&name).ok();
+                let Some(hash) = found.and_then(|name| Hash::from_hex(name).ok()) else {
+                    self.report.damaged(self.place("a blob"), "its name is no hash");
+                    continue;
+                };
+                if seen.insert(hash) {
+                    self.blob(hash, &row, &mut free).await?;
+                    by_key.push(rows::place(Vec::new(), &hash.to_hex()));
+                }
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        if self.references.keys().any(|hash| !seen.contains(hash)) {
+            self.report
+                .damaged(self.place(BLOBS.name), "something refers to a blob that is not there");
+        }
+        self.index(&format!("index:{}:key", BLOBS.name), &by_key).await?;
+        self.index(&format!("index:{}:by_unreferenced", BLOBS.name), &free).await
+    }
+
+    async fn blob(&mut self, hash: Hash, row: &[u8], free: &mut Vec<Vec<u8>>) -> Result<()> {
+        self.report.blobs += 1;
+        let place = self.place(format!("blob {hash}"));
+        let Some(blob) = rows::blob(row) else {
+            self.report.damaged(place, "its row is damaged");
+            return Ok(());
+        };
+        let bytes: Option<Vec<u8>> = self.ask("GET", &self.at.space.blob(hash), &[]).await?;
+        let whole = |bytes: Vec<u8>| {
+            bytes.len() as u64 == blob.size && Blob::from_stored(hash, bytes).is_ok()
+        };
+        if !bytes.is_some_and(whole) {
+            self.report.damaged(place.clone(), "its bytes are damaged");
+        }
+        let counted = self.references.get(&hash).copied().unwrap_or(0);
+        if blob.references != counted {
+            let what = format!("{counted} refer to it, not {}", blob.references);
+            self.report.damaged(place.clone(), what);
+        }
+        if (blob.references == 0) != blob.unreferenced_since.is_some() {
+            let what = "the time since when nothing refers to it is wrong";
+            self.report.damaged(place.clone(), what);
+        }
+        if blob.references == 0 {
+            self.report.due(place, "nothing refers to it");
+        }
+        let mut value = Vec::new();
+        let since = blob.unreferenced_since;
+        since
+            .map_or(crate::schema::Value::Missing, crate::schema::Value::integer)
+            .encode(false, &mut value);
+        free.push(rows::place(value, &hash.to_hex()));
+        Ok(())
+    }
+}
+
+/// What `places` packed: which index, the place.
+fn unpacked(mut packed: &[u8], mut each: impl FnMut(usize, &[u8])) {
+    while let [index, high, low, rest @ ..] = packed {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let Some((place, after)) = rest.split_at_checked(length) else { return };
+        each(usize::from(*index), place);
+        packed = after;
+    }
+}

@@ -1,0 +1,101 @@
+//! The way to a cluster: the client knows which node has which slot. All nodes are looked at when
+//! the store is opened, and again after a connection broke: another one may have taken over.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
+use redis::{Cmd, Value};
+
+use super::connect::{certificates, info, tcp};
+use super::errors::{map, strange};
+use super::options::Options;
+use super::settings;
+use crate::error::{Error, Kind, Result};
+
+pub(super) struct Cluster {
+    client: ClusterClient,
+    connection: tokio::sync::Mutex<Option<ClusterConnection>>,
+    /// True while the nodes are as they were looked at.
+    looked_at: AtomicBool,
+}
+
+impl Cluster {
+    pub(super) fn new(options: &Options) -> Result<Self> {
+        if options.database != 0 {
+            return Err(Error::new(Kind::InvalidInput, "a cluster has no database but 0")
+                .advice("leave the database out"));
+        }
+        let seeds = options.hosts.iter().map(|host| info(options, host));
+        let seeds = seeds.collect::<Result<Vec<_>>>()?;
+        let mut builder = ClusterClient::builder(seeds)
+            .retries(2)
+            .connection_timeout(options.timeout.min(std::time::Duration::from_secs(5)))
+            .response_timeout(std::time::Duration::from_hours(2))
+            .overall_response_timeout(None)
+            .tcp_settings(tcp(options));
+        if let Some(certificates) = certificates(options)? {
+            builder = builder.certs(certificates);
+        }
+        let client = builder.build().map_err(|error| map(&error))?;
+        let connection = tokio::sync::Mutex::default();
+        Ok(Self { client, connection, looked_at: AtomicBool::new(false) })
+    }
+
+    pub(super) async fn get(&self, options: &Options) -> Result<ClusterConnection> {
+        let mut held = self.connection.lock().await;
+        let connection = match &*held {
+            Some(connection) => connection.clone(),
+            None => self.client.get_async_connection().await.map_err(|error| map(&error))?,
+        };
+        if !self.looked_at.swap(true, Ordering::AcqRel)
+            && let Err(error) = look(&connection, options).await
+        {
+            self.looked_at.store(false, Ordering::Release);
+            return Err(error);
+        }
+        *held = Some(connection.clone());
+        Ok(connection)
+    }
+
+    pub(super) fn look_again(&self) {
+        self.looked_at.store(false, Ordering::Release);
+    }
+
+    pub(super) async fn forget(&self) {
+        *self.connection.lock().await = None;
+    }
+}
+
+/// Looks at all nodes, also at replicas: any of them may become a master.
+async fn look(connection: &ClusterConnection, options: &Options) -> Result<()> {
+    let all = |cmd: Cmd| {
+        let mut connection = connection.clone();
+        async move {
+            let routing = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllNodes, None));
+            connection.route_command(cmd, routing).await
+        }
+    };
+    let mut cmd = redis::cmd("CLUSTER");
+    cmd.arg("MYID");
+    let nodes = all(cmd).await.map_err(|error| map(&error))?;
+    let Value::Map(nodes) = nodes else { return Err(strange("the nodes of the cluster")) };
+    for (address, _) in nodes {
+        let address: String =
+            redis::from_redis_value(address).map_err(|_| strange("the nodes of the cluster"))?;
+        let Some((host, port)) = address.rsplit_once(':') else {
+            return Err(strange("the nodes of the cluster"));
+        };
+        let port = port.parse().map_err(|_| strange("the nodes of the cluster"))?;
+        let one = |cmd: Cmd| {
+            let (mut connection, host) = (connection.clone(), host.to_owned());
+            async move {
+                let node = redis::cluster_routing::SingleNodeRoutingInfo::ByAddress { host, port };
+                connection.route_command(cmd, RoutingInfo::SingleNode(node)).await
+            }
+        };
+        settings::look(one).await?.verify_node(options, &address)?;
+    }
+    Ok(())
+}

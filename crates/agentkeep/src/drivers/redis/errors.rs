@@ -1,0 +1,146 @@
+//! What Redis and the way to it can answer, as our kinds of errors. The one place that knows its
+//! codes.
+
+use std::error::Error as _;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::error::{Error, Kind};
+
+/// What became of a command that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The server refused it: nothing has changed.
+    Refused,
+    /// As before, and it may go better soon: the server loads its data, or a slot moves.
+    Again,
+    /// As before, and this connection is of no use: the server takes no writes any more.
+    Elsewhere,
+    /// The server does not know the script.
+    NoScript,
+    /// The connection is gone: what was under way may have happened.
+    Lost,
+}
+
+pub(super) fn fate(error: &RedisError) -> Fate {
+    match error.kind() {
+        ErrorKind::Server(kind) => match kind {
+            ServerErrorKind::NoScript => Fate::NoScript,
+            ServerErrorKind::BusyLoading
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::Moved
+            | ServerErrorKind::Ask => Fate::Again,
+            ServerErrorKind::ReadOnly => Fate::Elsewhere,
+            _ => of_code(error),
+        },
+        ErrorKind::Extension => of_code(error),
+        ErrorKind::AuthenticationFailed
+        | ErrorKind::InvalidClientConfig
+        | ErrorKind::UnexpectedReturnType => Fate::Refused,
+        // Nothing was sent.
+        ErrorKind::ClusterConnectionNotFound => Fate::Again,
+        _ => Fate::Lost,
+    }
+}
+
+fn of_code(error: &RedisError) -> Fate {
+    match error.code() {
+        Some("BUSY" | "NOREPLICAS") => Fate::Again,
+        Some("NOAUTH" | "UNBLOCKED") => Fate::Lost,
+        _ => Fate::Refused,
+    }
+}
+
+/// The error for a command that failed.
+pub(super) fn map(error: &RedisError) -> Error {
+    match error.code() {
+        Some(code) => answered(code, error),
+        None => unreachable(error),
+    }
+}
+
+/// What the server says. Arguments, which can be what was to be kept, stay out.
+fn answered(code: &str, error: &RedisError) -> Error {
+    let detail = error.detail().unwrap_or_default();
+    let detail = detail.split(", with args").next().unwrap_or_default();
+    let detail: String = detail.lines().next().unwrap_or_default().chars().take(200).collect();
+    let (kind, advice) = match code {
+        "NOAUTH" | "WRONGPASS" => (
+            Kind::PermissionDenied,
+            "give user and password in REDIS_USERNAME and REDIS_PASSWORD, a file, or the URL",
+        ),
+        "NOPERM" => (
+            Kind::PermissionDenied,
+            "grant the user the keys that begin with the base, the commands, and the channels",
+        ),
+        "OOM" => (Kind::NoSpace, "give the server more memory (maxmemory)"),
+        "MISCONF" => (Kind::NoSpace, "the server cannot write to its disk: look at its log"),
+        "READONLY" => (Kind::PermissionDenied, "the server takes no writes: connect to the master"),
+        "WRONGTYPE" => (
+            Kind::Corrupt,
+            "a key under the store's base is not what agentkeep wrote: name another one with base=",
+        ),
+        "LOADING" => (Kind::Unavailable, "the server is still loading its data: try again"),
+        "ERR" if detail.contains("invalid password") || detail.contains("AUTH") => (
+            Kind::PermissionDenied,
+            "give user and password in REDIS_USERNAME and REDIS_PASSWORD, a file, or the URL",
+        ),
+        "ERR" if detail.contains("DB index") || detail.contains("SELECT is not allowed") => {
+            (Kind::InvalidInput, "name a database that the server has; a cluster has only 0")
+        }
+        _ => (Kind::Unavailable, "look at the server's log"),
+    };
+    let again =
+        ["LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "BUSY", "NOREPLICAS", "MOVED", "ASK"];
+    Error::new(kind, format!("Redis says: {code} {detail}"))
+        .retryable(again.contains(&code))
+        .advice(advice)
+}
+
+/// No answer, or none that can be understood.
+fn unreachable(error: &RedisError) -> Error {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    // What a server of another kind said may be anything.
+    let text: String = text.lines().next().unwrap_or_default().chars().take(200).collect();
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return Error::new(Kind::PermissionDenied, format!("Redis refuses the login: {text}"))
+            .advice(
+                "give user and password in REDIS_USERNAME and REDIS_PASSWORD, a file, or the URL",
+            );
+    }
+    let certificate = text.contains("certificate") || text.contains("CERTIFICATE");
+    let advice = if certificate {
+        "trust the server's certificate with tls_ca=FILE"
+    } else {
+        "check that the server runs and is Redis, that host and port are right, and whether it wants TLS (rediss:)"
+    };
+    let settled = matches!(error.kind(), ErrorKind::Parse | ErrorKind::RESP3NotSupported);
+    Error::new(Kind::Unavailable, format!("Redis cannot be reached: {text}"))
+        .retryable(!certificate && !settled)
+        .advice(advice)
+}
+
+pub(super) fn closed() -> Error {
+    Error::new(Kind::Closed, "the store has been closed").advice("open it again")
+}
+
+pub(super) fn late() -> Error {
+    Error::new(Kind::Timeout, "Redis did not answer within the deadline; nothing was changed")
+        .advice("try again, or allow more time with timeout=SECONDS")
+}
+
+/// The answer of a script was not what it answers.
+pub(super) fn strange(what: &str) -> Error {
+    Error::new(Kind::Corrupt, format!("the server answered strangely about {what}"))
+        .advice("does something else stand between?")
+}

@@ -1,0 +1,41 @@
+#!lua
+-- Copies, prolongs or removes what a snapshot holds: all keys of a namespace under another prefix.
+-- With a base, a copy also answers the records of all namespaces: where all are on one server.
+local doing, source, target = ARGV[1], ARGV[2], ARGV[3]
+local clock = redis.call('TIME')
+local time = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000) + ARGV[4])
+-- What has gone in part is not prolonged.
+if doing == 'keep' and redis.call('EXISTS', target .. 'alive') == 0 then return 0 end
+local function each(suffix)
+  if doing == 'copy' then
+    if redis.call('COPY', source .. suffix, target .. suffix, 'REPLACE') == 0 then return end
+  end
+  if doing == 'remove' then redis.call('UNLINK', target .. suffix)
+  else redis.call('PEXPIREAT', target .. suffix, time) end
+end
+local listing = doing == 'copy' and source or target
+for _, field in ipairs(redis.call('HKEYS', listing .. 'records:_streams')) do
+  local name = field:gsub('\31', ':', 1)
+  each('entries:' .. name)
+  each('ids:' .. name)
+end
+for _, hash in ipairs(redis.call('HKEYS', listing .. 'records:_blobs')) do each('blob:' .. hash) end
+for i = 6, #ARGV do each(ARGV[i]) end
+-- What the time is measured by, and whether it is still there.
+if doing == 'copy' then
+  redis.call('SET', target .. 'alive', 1)
+  redis.call('PEXPIREAT', target .. 'alive', time)
+  local base, names = ARGV[5], {}
+  if base == '' then return names end
+  for _, name in ipairs(redis.call('ZRANGE', base .. ':namespaces', 0, -1)) do
+    local tag = name:gsub('[{}%%]', function(c) return string.format('%%%02X', c:byte()) end)
+    local row = redis.call('HGET', base .. ':{' .. tag .. '}:meta', 'record')
+    if row then
+      names[#names + 1] = name
+      names[#names + 1] = row
+    end
+  end
+  return names
+end
+if doing == 'remove' then return redis.call('UNLINK', target .. 'alive') end
+return redis.call('PEXPIREAT', target .. 'alive', time)

@@ -1,0 +1,81 @@
+//! Finding the store, making it if it is new, bringing it up to date: one script, so that many
+//! processes may do it at once.
+
+use super::errors::strange;
+use super::keys::{probes, store};
+use super::link::Link;
+use super::scripts::Scripts;
+use crate::error::{Error, Kind, Result};
+use crate::schema::Schema;
+
+/// What opening came to.
+pub(super) struct Opened {
+    pub(super) store_id: String,
+    pub(super) epoch: u64,
+    /// The format that was found; a new store has that of this build.
+    pub(super) before: u32,
+}
+
+pub(super) async fn open(schema: &Schema, link: &Link, scripts: &Scripts) -> Result<Opened> {
+    let options = &link.options;
+    let key = store(&options.base);
+    let channel = format!("{}:probe", options.base);
+    link.ask(&scripts.probe, &probes(&options.base), &[channel]).await?;
+    let yes = |yes| if yes { "yes" } else { "no" };
+    let (version, id) = (schema.version.to_string(), uuid::Uuid::new_v4().simple().to_string());
+    let arguments = [schema.name, &version, &id, yes(options.create), yes(options.upgrade)];
+    let answer = link.ask(&scripts.open, std::slice::from_ref(&key), &arguments).await;
+    let answer = answer.map_err(|error| match error.kind() {
+        Kind::Corrupt => not_ours(&key).caused_by(error),
+        _ => error,
+    })?;
+    let facts: Vec<Option<String>> =
+        redis::from_redis_value(answer).map_err(|_| strange("the store"))?;
+    let [name, format, store_id, epoch, before] = facts.as_slice() else {
+        return Err(strange("the store"));
+    };
+    match (name, format) {
+        (None, None) if store_id.is_none() && epoch.is_none() && !options.create => {
+            return Err(Error::new(Kind::NotFound, "there is no store")
+                .at(key)
+                .advice("name the base of a store that is there"));
+        }
+        (None, None) => return Err(not_ours(&key)),
+        (Some(name), _) if name != schema.name => {
+            return Err(Error::new(Kind::InvalidInput, "the store holds another schema")
+                .at(key)
+                .advice("name another one with base="));
+        }
+        _ => {}
+    }
+    let no_fact = |fact: &str| {
+        Error::new(Kind::Corrupt, format!("the store does not say its {fact}"))
+            .at(key.clone())
+            .advice("restore the store from a backup")
+    };
+    name.as_ref().ok_or_else(|| no_fact("schema"))?;
+    let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<u32>().ok());
+    let format = number(format).filter(|format| *format > 0).ok_or_else(|| no_fact("format"))?;
+    if format > schema.version {
+        let message =
+            format!("the store has format {format}; this agentkeep knows up to {}", schema.version);
+        return Err(Error::new(Kind::NewerFormat, message).at(key).advice("use a newer agentkeep"));
+    }
+    if format < schema.version {
+        let message = format!("the store has format {format}, not {}", schema.version);
+        return Err(Error::new(Kind::Unsupported, message)
+            .at(key)
+            .advice("open it without upgrade=no"));
+    }
+    Ok(Opened {
+        store_id: store_id.clone().ok_or_else(|| no_fact("store_id"))?,
+        epoch: number(epoch).ok_or_else(|| no_fact("epoch"))?.into(),
+        before: number(before).unwrap_or(format),
+    })
+}
+
+fn not_ours(key: &str) -> Error {
+    Error::new(Kind::InvalidInput, "the key holds something of others")
+        .at(key.to_owned())
+        .advice("name another base with base=")
+}

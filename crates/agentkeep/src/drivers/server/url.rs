@@ -1,0 +1,66 @@
+//! Parts of the URLs of servers.
+//!
+//! Nothing here repeats a part of the URL in an error but the names of options: the rest may be a
+//! password.
+
+use percent_encoding::percent_decode_str;
+
+use crate::error::{Error, Kind, Result};
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(Kind::InvalidInput, message)
+}
+
+/// A part of a URL as it was meant.
+pub(in crate::drivers) fn decoded(text: &str) -> Result<String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    let decoded = decoded.map_err(|_| invalid("the store URL is not UTF-8 after decoding"))?;
+    if decoded.contains('\0') {
+        return Err(invalid("the store URL holds a zero byte"));
+    }
+    Ok(decoded.into_owned())
+}
+
+/// A variable of the environment, if it is set and not empty.
+pub(in crate::drivers) fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The value of a switch.
+pub(in crate::drivers) fn yes_or_no(name: &str, value: &str) -> Result<bool> {
+    match value {
+        "yes" | "" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(invalid(format!("{name}= is neither yes nor no"))
+            .advice(format!("write {name}=yes or {name}=no"))),
+    }
+}
+
+/// A number from 1 to `most`.
+pub(in crate::drivers) fn number(name: &str, value: &str, most: usize) -> Result<usize> {
+    match value.parse() {
+        Ok(number) if (1..=most).contains(&number) => Ok(number),
+        _ => Err(invalid(format!("{name}= is out of range"))
+            .advice(format!("give a number from 1 to {most}"))),
+    }
+}
+
+/// Hosts with their ports, separated by commas.
+pub(in crate::drivers) fn hosts(text: &str, default_port: u16) -> Result<Vec<(String, u16)>> {
+    let host = |text: &str| {
+        let bad_port = || invalid("the store URL has a port that is none");
+        // An address of version 6 has colons of its own, and brackets around them.
+        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or_else(bad_port)?)),
+            None => match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            },
+        };
+        let port = port.filter(|port| !port.is_empty()).map(str::parse).transpose();
+        let port = port.map_err(|_| bad_port())?.unwrap_or(default_port);
+        Ok((decoded(host)?, port))
+    };
+    text.split(',').map(host).collect()
+}

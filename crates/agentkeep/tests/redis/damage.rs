@@ -1,0 +1,87 @@
+//! What somebody changed by hand is found, and never read as something else.
+
+use agentkeep::Kind;
+
+use crate::fixture::{Form, Place};
+use crate::servers::{named, prepared};
+use crate::{needs, plain};
+
+/// Changes the first value of a hash, or the first member of a sorted set.
+fn change(key: &str, with: impl Fn(&str) -> String) {
+    let mut client = plain();
+    let changed = |value: &[u8]| with(&String::from_utf8_lossy(value));
+    let kind: String = redis::cmd("TYPE").arg(key).query(&mut client).unwrap();
+    if kind == "hash" {
+        let fields: Vec<String> = redis::cmd("HKEYS").arg(key).query(&mut client).unwrap();
+        let field = fields.iter().min().unwrap();
+        let value = redis::cmd("HGET").arg(key).arg(field).query::<Vec<u8>>(&mut client).unwrap();
+        let set = redis::cmd("HSET").arg(key).arg(field).arg(changed(&value)).exec(&mut client);
+        return set.unwrap();
+    }
+    let members = redis::cmd("ZRANGE").arg(key).arg(0).arg(0).query::<Vec<Vec<u8>>>(&mut client);
+    let member = members.unwrap().remove(0);
+    redis::cmd("ZREM").arg(key).arg(&member).exec(&mut client).unwrap();
+    redis::cmd("ZADD").arg(key).arg(0).arg(changed(&member)).exec(&mut client).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_wrote_by_hand_is_found() {
+    needs!(Single, "damage::what_somebody_wrote_by_hand_is_found");
+    let changes: [(&str, fn(&str) -> String); 6] = [
+        ("records:images", |row| row.replace("\"c\"", "\"d\"")),
+        ("records:images", |row| row.replacen('1', "x", 1)),
+        ("records:_streams", |row| row.replacen("\u{1f}1\u{1f}", "\u{1f}7\u{1f}", 1)),
+        ("entries:messages", |row| row.replace("\"a\"", "\"b\"")),
+        ("entries:messages", |row| row.replacen("0001", "0002", 1)),
+        ("places:images", |_| String::new()),
+    ];
+    for (suffix, with) in changes {
+        let place = Place::new(Form::Single);
+        let store = prepared(&place.url()).await;
+        store.messages("s").add(named("a")).await.unwrap();
+        assert!(store.check().await.unwrap().is_sound());
+        let prefix = format!("{}:{{default}}:{suffix}", place.base);
+        let keys = crate::fixture::keys(&mut plain(), &place.base);
+        let keys = keys.into_iter().map(|key| String::from_utf8(key).unwrap());
+        let key = keys.filter(|key| key.starts_with(&prefix)).min().unwrap();
+        change(&key, with);
+        assert!(!store.check().await.unwrap().is_sound(), "{suffix}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_places_and_counts_are_found() {
+    needs!(Single, "damage::missing_places_and_counts_are_found");
+    for suffix in [
+        "index:images:key",
+        "index:images:by_name",
+        "index:lineages:by_stream",
+        "index:_streams:key",
+        "places:images",
+        "records:_streams",
+    ] {
+        let place = Place::new(Form::Single);
+        let store = prepared(&place.url()).await;
+        store.messages("s").add(named("a")).await.unwrap();
+        redis::cmd("DEL")
+            .arg(format!("{}:{{default}}:{suffix}", place.base))
+            .exec(&mut plain())
+            .unwrap();
+        let report = store.check().await.unwrap();
+        assert!(!report.is_sound(), "{suffix}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_entry_is_no_message() {
+    needs!(Single, "damage::a_damaged_entry_is_no_message");
+    let place = Place::new(Form::Single);
+    let store = prepared(&place.url()).await;
+    store.messages("s").add(named("a")).await.unwrap();
+    let keys = crate::fixture::keys(&mut plain(), &place.base);
+    let keys = keys.into_iter().map(|key| String::from_utf8(key).unwrap());
+    let entries = keys.filter(|key| key.contains(":entries:")).min().unwrap();
+    change(&entries, |row| row.replace("\"a\"", "\"b\""));
+    let error = store.messages("s").all().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+}
