@@ -228,8 +228,8 @@ impl Driver for Sqlite {
         // First the receiver, so that the polling thread finds somebody to serve.
         let watch = self.hub.watch(namespace, log, stream);
         let (poll, hub) = (self.poll.clone(), self.hub.clone());
-        let readers = Arc::clone(&self.readers);
-        let ensured = blocking(move || poll.ensure(&hub, || readers.connect()));
+        let (readers, commits) = (Arc::clone(&self.readers), self.writer.commits());
+        let ensured = blocking(move || poll.ensure(&hub, &commits, || readers.connect()));
         ensured.await.map_err(in_sqlite)?;
         Ok(watch)
     }

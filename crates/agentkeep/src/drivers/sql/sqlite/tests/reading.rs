@@ -135,3 +135,32 @@ async fn stretches_that_lie_close_together_give_what_each_gives_alone() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hints_of_others_come_while_we_write_ourselves() {
+    let home = Home::new();
+    let (ours, theirs) = (home.open().await, home.open().await);
+    commit(&ours, [append_to("ours", None, "1", None)]).await;
+    commit(&theirs, [append_to("theirs", None, "1", None)]).await;
+    let watched = stream("theirs");
+    let mut watch = ours.watch(&space(), &NOTES, Some(&watched)).await.unwrap();
+    let which = || Which::Stretches(vec![Stretch { stream: stream("theirs"), from: 1, to: 1_000 }]);
+    for last in 2..200 {
+        let (_, _) = tokio::join!(
+            commit(&ours, [append_to("ours", None, "1", None)]),
+            commit(&theirs, [append_to("theirs", None, "1", None)]),
+        );
+        // What we wrote ourselves must not hide it.
+        let heard = async {
+            loop {
+                assert!(watch.changed().await);
+                let read = Read { log: &NOTES, which: which(), reverse: true, limit: 1 };
+                let found = ours.read(&space(), &read).await.unwrap().entries;
+                if found.first().is_some_and(|entry| entry.number == last) {
+                    return;
+                }
+            }
+        };
+        within(Duration::from_secs(5), heard).await;
+    }
+}
