@@ -3,8 +3,8 @@
 
 use agentkeep::capabilities::{
     AgentRegistry, Attribution, CaptureOptions, DiffSource, DynamicToolkit, EnvKeys, InputSchema,
-    Labels, Policy, RegisterOptions, RegisteredAgent, Runner, SessionOptions, Tool, Toolkit,
-    capability_diff, explain_capability_link_relationship,
+    Labels, Policy, RegisterOptions, RegisteredAgent, Runner, SessionOptions, Tool, ToolSpec,
+    Toolkit, capability_diff, explain_capability_link_relationship,
 };
 use agentkeep::{Json, Store};
 
@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let registry = AgentRegistry::new(store.clone()).attribute(attribution);
     let run = Runner::new(|args| async move {
         let turn = args.turn.ok_or("turns are attributed")?;
-        let tools: Vec<&str> = turn.affordances.tools.iter().map(|tool| tool.name()).collect();
+        let tools: Vec<&str> = turn.affordances.tools.iter().map(ToolSpec::name).collect();
         println!("{} -> {}", args.context.json(), tools.join(", "));
         Ok(Json::of(&tools)?)
     });

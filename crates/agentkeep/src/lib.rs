@@ -30,6 +30,8 @@ pub mod conformance;
 pub mod driver;
 pub mod drivers;
 mod error;
+#[cfg(feature = "postgres")]
+pub mod foreign;
 mod frozen;
 mod json;
 mod model;

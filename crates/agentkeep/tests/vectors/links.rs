@@ -212,10 +212,8 @@ pub(crate) async fn telemetry(op: &Json, given: &Json, khora: &Json) -> Answer {
                 output: how("includeOutput"),
                 max: max.map_or(1024, |max| usize::try_from(max).unwrap()),
             };
-            let output = match event.member("ok") == Some(truth(true)) {
-                true => input(&event, "output")?,
-                false => None,
-            };
+            let went_well = event.member("ok") == Some(truth(true));
+            let output = if went_well { input(&event, "output")? } else { None };
             payload_attributes(input(&event, "input")?.as_ref(), output.as_ref(), options)
         }
         other => panic!("no such op: {other}"),

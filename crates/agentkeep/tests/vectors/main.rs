@@ -4,7 +4,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test states what must hold by unwrapping it"
+    clippy::needless_pass_by_value,
+    reason = "a test states what must hold by unwrapping it, and hands over what it made"
 )]
 
 mod evaluation;

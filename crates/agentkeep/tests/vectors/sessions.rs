@@ -200,10 +200,10 @@ fn result(result: Result<Json, SessionError>) -> Json {
         Ok(output) => members([("output", present(&output))]),
         Err(failed) => {
             let mut told = ObjectEditor::of(&error(&failed));
-            if let SessionError::Aborted(aborted) = &failed {
-                if let Some(reason) = present(&aborted.reason) {
-                    told.set("reason", &reason);
-                }
+            if let SessionError::Aborted(aborted) = &failed
+                && let Some(reason) = present(&aborted.reason)
+            {
+                told.set("reason", &reason);
             }
             members([("error", Some(told.finish()))])
         }

@@ -1,7 +1,7 @@
 //! A live PostgreSQL database: one table of keys and values.
 
 use agentkeep::Result;
-use agentkeep::drivers::sql::postgres::Foreign;
+use agentkeep::foreign::Postgres;
 
 use super::live::Copying;
 use super::not_agentx;
@@ -12,13 +12,13 @@ const TABLE: &str = "unstorage";
 
 /// Copies the table, as it is at one moment, by a transaction that can only read.
 pub(super) async fn open(url: &str) -> Result<(Data, String)> {
-    let database = Foreign::open(url).await?;
+    let database = Postgres::open(url).await?;
     let place = database.location();
     let copied = copy(&database).await.map_err(|error| error.at(place.clone()))?;
     Ok((copied, place))
 }
 
-async fn copy(database: &Foreign) -> Result<Data> {
+async fn copy(database: &Postgres) -> Result<Data> {
     if !database.has(TABLE).await? {
         return Err(not_agentx("a PostgreSQL database without the table unstorage"));
     }
