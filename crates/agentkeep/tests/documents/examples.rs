@@ -115,7 +115,7 @@ pub(crate) async fn coming_from_run_snapshots() -> Result<()> {
     // Elsewhere, after the process has died:
     let dead = runs.abandoned(&List::default()).await?;
     assert_eq!(dead.items[0].run_id, "run-1");
-    let lease = runs.claim("run-1", "worker-7", Duration::from_secs(60)).await?;
+    let lease = runs.claim("run-1", "worker-7", Duration::from_mins(1)).await?;
     let mine = runs.under(lease.fence);
     let run = mine.load("run-1").await?.expect("it was claimed");
     assert_eq!(run.trace().len(), 1); // goes on after it
