@@ -1,6 +1,8 @@
 //! What can be written on the command line.
 
+pub(crate) mod capabilities;
 pub(crate) mod events;
+pub(crate) mod import;
 pub(crate) mod runs;
 pub(crate) mod transcripts;
 
@@ -58,7 +60,7 @@ pub(crate) enum Command {
     /// Take in what other programs have kept, or take an import back.
     #[command(after_help = "Example:\n  agentkeep import agentx ./data/agentx.db --dry-run\n  \
                       agentkeep import --undo IMPORT")]
-    Import(Import),
+    Import(import::Import),
     /// Make the store, if it is not there yet.
     #[command(after_help = "Example:\n  agentkeep init --store sqlite:./keep.db")]
     Init,
@@ -97,6 +99,17 @@ pub(crate) enum Command {
         after_help = "Example:\n  agentkeep events tail chat/17 --consumer laptop --ack"
     )]
     Events(events::Events),
+    /// Capabilities: what agents were and could do, turn by turn.
+    #[command(subcommand, after_help = "Example:\n  agentkeep capabilities lineage SESSION")]
+    Capabilities(capabilities::Capabilities),
+    /// Why a message was written: what its turn saw, could do, did and published.
+    #[command(after_help = "Example:\n  agentkeep why SESSION MESSAGE")]
+    Why {
+        /// The session.
+        session: String,
+        /// The message's id.
+        message: String,
+    },
     /// Runs: what agents are in the middle of, or have done.
     #[command(subcommand, after_help = "Example:\n  agentkeep runs list --abandoned")]
     Runs(runs::Runs),
@@ -142,88 +155,6 @@ pub(crate) struct Copy {
     #[arg(value_name = "NAMESPACE")]
     pub(crate) namespaces: Vec<String>,
     /// Leave namespaces that are there already as they are, instead of refusing to begin.
-    #[arg(long)]
-    pub(crate) keep: bool,
-}
-
-/// `import ...`.
-#[derive(Debug, ClapArgs)]
-#[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
-pub(crate) struct Import {
-    /// Take back what the import with this id has brought and nobody has changed since.
-    #[arg(long, value_name = "ID")]
-    pub(crate) undo: Option<String>,
-    #[command(subcommand)]
-    pub(crate) origin: Option<Origin>,
-}
-
-/// Where an import comes from.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Origin {
-    /// Take in an AgentX store in any of its forms, recognised by content: SQLite file, directory
-    /// tree, JSON backup, Redis dump as JSON; its event queue; or a live PostgreSQL database.
-    #[command(
-        after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
-                      again changes nothing, and goes on after an interruption.\n\nA live database is \
-                      named by its URL, as postgres://reader@host/database?schema=public, and read \
-                      as it is at one moment.\n\nExample:\n  \
-                      agentkeep import agentx ./data/agentx.db\n  \
-                      agentkeep import agentx ./backup.json --dry-run\n  \
-                      agentkeep import agentx ./data/queue.db"
-    )]
-    Agentx(ImportAgentx),
-    /// Take in Agentry Lab's transcripts. Its checkpoints are pickled and stay where they are.
-    #[command(
-        after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
-                      again takes what has been added since.\n\nExample:\n  \
-                      agentkeep import agentrylab ./outputs\n  \
-                      agentkeep import agentrylab ./outputs --dry-run"
-    )]
-    Agentrylab(ImportAgentrylab),
-    /// Take in the snapshots of runs that dudko-dev/agent keeps in SQLite (`runs.db`).
-    #[command(
-        after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
-                      again changes nothing, and goes on after an interruption.\n\nExample:\n  \
-                      agentkeep import runs ./runs.db\n  \
-                      agentkeep import runs ./runs.db --dry-run"
-    )]
-    Runs(ImportRuns),
-}
-
-/// `import agentx`.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ImportAgentx {
-    /// The SQLite file, folder, JSON backup, Redis dump or queue.db; or postgres://...
-    pub(crate) path: PathBuf,
-    #[command(flatten)]
-    pub(crate) how: ImportArgs,
-}
-
-/// `import agentrylab`.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ImportAgentrylab {
-    /// The folder that it writes, with transcripts and checkpoints.db.
-    pub(crate) dir: PathBuf,
-    #[command(flatten)]
-    pub(crate) how: ImportArgs,
-}
-
-/// `import runs`.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ImportRuns {
-    /// The SQLite file.
-    pub(crate) path: PathBuf,
-    #[command(flatten)]
-    pub(crate) how: ImportArgs,
-}
-
-/// What all imports have.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ImportArgs {
-    /// Say what would come in, and write nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Leave what the store has with other content as it is, instead of refusing the import.
     #[arg(long)]
     pub(crate) keep: bool,
 }

@@ -34,7 +34,7 @@ fn main() {
         runtime.block_on(listen(&url));
         return;
     }
-    let benches: [Bench; 7] = [
+    let benches: [Bench; 8] = [
         ("publish_one", publish_one),
         ("sixty_four", sixty_four),
         ("publish_many_100", publish_many),
@@ -42,6 +42,7 @@ fn main() {
         ("recover_10000", recover),
         ("long_topics", long_topics),
         ("delivery", delivery),
+        ("idle", idle),
     ];
     common::run(&benches);
 }
@@ -361,5 +362,44 @@ async fn listen(url: &str) {
     let store = Store::open(url).await.unwrap();
     for late in heard(&store, ACROSS as usize, || println!("ready")).await {
         println!("{late}");
+    }
+}
+
+/// The processor time that this process has taken, all threads together.
+fn processor() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let spent = tasks.map(|task| {
+        let told = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+        told.split(' ').next().unwrap().parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(spent.sum())
+}
+
+/// What it takes to wait for events of other processes while nothing happens.
+fn idle(runtime: &Runtime) {
+    const FOR: Duration = Duration::from_secs(10);
+    if !Path::new("/proc/self/task").exists() {
+        println!("idle: this system does not tell the time of threads");
+        return;
+    }
+    for driver in ["sqlite", "file"] {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("{driver}:{}/ours", folder.path().display());
+        let (before, after) = runtime.block_on(async {
+            let store = Store::open(&url).await.unwrap();
+            store.events().publish("t", event(0)).await.unwrap();
+            let mut subscription = store.events().subscribe("t", Start::Now).await.unwrap();
+            let heard = tokio::spawn(async move { subscription.next().await.is_some() });
+            // It looks less often the longer nothing comes.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let before = processor();
+            tokio::time::sleep(FOR).await;
+            let after = processor();
+            heard.abort();
+            store.close().await.unwrap();
+            (before, after)
+        });
+        let share = after.saturating_sub(before).as_secs_f64() / FOR.as_secs_f64() * 100.0;
+        println!("waiting for events, {driver:<14} {share:.3} % of a core");
     }
 }

@@ -1,5 +1,5 @@
-//! agentkeep keeps what an AI agent must not lose: its conversations, events, runs and transcripts today;
-//! checkpoints and capabilities next, in one store on the database you already run.
+//! agentkeep keeps what an AI agent must not lose: its conversations, events, runs, transcripts
+//! and capabilities today; checkpoints next, in one store on the database you already run.
 //!
 //! ```
 //! use agentkeep::{At, Container, Image, Message, Session, Store};
@@ -23,6 +23,8 @@
 //! - [`driver`] is the seam to databases, with its laws; [`schema`] what is kept.
 //! - [`Error`] says what was wrong, where, and what to do.
 
+#[cfg(feature = "capabilities")]
+pub mod capabilities;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod driver;
@@ -39,8 +41,12 @@ pub mod urls;
 pub use error::{Error, Kind, Result};
 pub use json::{Json, MAX_DEPTH, ObjectEditor, Problem, ScanError};
 pub use model::{
-    Attachment, Container, Content, Event, Image, Message, NamespaceInfo, RunSnapshot, RunStatus,
-    Session, StoredEvent, StoredMessage, ToolCall, ToolResult,
+    Attachment, CapabilityLink, Container, Content, Event, Image, Message, NamespaceInfo,
+    RunSnapshot, RunStatus, Session, StoredEvent, StoredMessage, ToolCall, ToolRef, ToolResult,
+};
+pub use model::{
+    ENVELOPE_VERSION, EnvelopeRow, LinkRow, OpContext, RegistrationRow, RuntimeSnapshotRow,
+    TransitionRow,
 };
 pub use model::{StoredTranscriptEntry, TranscriptEntry};
 pub use repo::{
@@ -50,6 +56,10 @@ pub use repo::{
     Retention, RunFilter, RunInfo, RunTotals, Runs, SaveOptions, Sessions, Start, Subscription,
     SystemClock, Tally, TopicInfo, Topics, TurnMessages, Undone, Unfinished, Unit, UnitContainers,
     UnitEvents, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
+};
+pub use repo::{
+    Attributed, Capabilities, Follows, HashKind, HashUse, Kept, Lineage, LinkPage, TurnAccount,
+    TurnAttribution, TurnEntry, UnitCapabilities,
 };
 pub use repo::{Following, ThreadInfo, Transcripts};
 pub use store::Store;

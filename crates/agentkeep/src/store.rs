@@ -5,9 +5,11 @@ use std::sync::Arc;
 use crate::driver::{CheckReport, Description, Driver};
 use crate::error::Result;
 use crate::json::Json;
+use crate::model::OpContext;
 use crate::repo::{
-    Attachments, Clock, Collected, Containers, Events, Images, Load, Messages, Namespaces, Runs,
-    Sessions, Space, Transcripts, TurnMessages, Undone, Unfinished, Unit, conversations,
+    Attachments, Capabilities, Clock, Collected, Containers, Events, Images, Load, Messages,
+    Namespaces, Runs, Sessions, Space, Transcripts, TurnAccount, TurnMessages, Undone, Unfinished,
+    Unit, conversations,
 };
 use crate::schema::{Namespace, Turn};
 
@@ -112,6 +114,20 @@ impl Store {
         Transcripts::new(&self.space)
     }
 
+    /// What agents were and could do, turn by turn.
+    pub fn capabilities(&self) -> Capabilities<'_> {
+        Capabilities::new(&self.space)
+    }
+
+    /// The store of an operation's tenant: the namespace of that name, or this one if the operation
+    /// is of none.
+    ///
+    /// # Errors
+    /// `InvalidId`.
+    pub fn tenant(&self, op: &OpContext) -> Result<Self> {
+        op.tenant_id.as_deref().map_or_else(|| Ok(self.clone()), |tenant| self.namespace(tenant))
+    }
+
     /// Attachments.
     pub fn attachments(&self) -> Attachments<'_> {
         Attachments::new(&self.space)
@@ -169,6 +185,15 @@ impl Store {
     /// What the driver says.
     pub async fn turn(&self, turn: &Turn) -> Result<Vec<TurnMessages>> {
         conversations::turns::read(&self.space, turn).await
+    }
+
+    /// Why a message was written: what the turn that wrote it saw, could do, did and published.
+    ///
+    /// # Errors
+    /// `NotFound` when the session has no such message.
+    pub async fn why(&self, session_id: &str, message_id: &str) -> Result<TurnAccount> {
+        let account = crate::repo::capabilities::why::account;
+        account(&self.space, session_id, message_id).await.map_err(|error| error.during("why"))
     }
 
     /// Erases every image and session that has this tag, with all messages and the attachments

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use agentkeep::conformance::dump;
 use agentkeep::schema::{AGENTKEEP, Namespace, Turn};
-use agentkeep::{At, Container, Image, Json, Kind, Message, Session, Store};
+use agentkeep::{
+    At, CapabilityLink, Container, EnvelopeRow, Follows, Image, Json, Kind, Message, OpContext,
+    RegistrationRow, RuntimeSnapshotRow, Session, Store, ToolRef, TurnAttribution,
+};
 
 const STORES: [(&str, &str); 2] = [("sqlite", "keep.db"), ("file", "keep")];
 
@@ -89,7 +92,42 @@ async fn fill(store: &Store) {
     let other = store.namespace("Other/ÄÖ").unwrap();
     for store in [store, &other] {
         conversations(store).await;
+        capabilities(store).await;
     }
+}
+
+/// A registration, two turns with long envelopes and a transition, a snapshot of tools.
+async fn capabilities(store: &Store) {
+    let (keep, op) = (store.capabilities(), OpContext::at(1_769_990_400_000).actor("ann"));
+    let json = |text: &str| Json::parse(text).unwrap();
+    let registration = r#"{"registrationId":"r","agentId":"a","staticHash":"h","staticProps":{"n":1.0},"_ts_created":1}"#;
+    let registration = RegistrationRow::from_json(json(registration)).unwrap();
+    keep.upsert_registered_agent_snapshot(&op, &registration).await.unwrap();
+    let tools = json(r#"[{"toolKey":"t","toolHash":"T"}]"#);
+    let link = CapabilityLink {
+        agent_id: "a".to_owned(),
+        agent_name: "Ä".to_owned(),
+        static_hash: "h".to_owned(),
+        runtime_hash: "r".to_owned(),
+        tool_refs: ToolRef::list_from_json(&tools).unwrap(),
+        invocation_hash: Some("i".to_owned()),
+    };
+    let long = "long ".repeat(500);
+    for id in ["l1", "l2"] {
+        let envelope = json(&format!(
+            r#"{{"schemaVersion":"1","static":[{long:?}],"runtime":{{"affordances":[{long:?}]}},"context":{{"id":{id:?}}}}}"#
+        ));
+        let mut turn = TurnAttribution::new(&op, "s", &link).unwrap().follows(Follows::Latest);
+        turn.link = turn.link.with_id(id).unwrap();
+        let row = EnvelopeRow::of(&envelope, "s", 1, None).unwrap();
+        turn.envelope = Some(row.with_id(&format!("e-{id}")).unwrap());
+        let named = Turn::new(&format!("turn-{id}")).unwrap();
+        keep.record_turn_attribution(&op, &turn, Some(&named)).await.unwrap();
+    }
+    let snapshot =
+        r#"{"snapshotId":"x","sessionId":"s","_ts_created":1,"runtimeHash":"r","toolRefs":[]}"#;
+    let snapshot = RuntimeSnapshotRow::from_json(json(snapshot)).unwrap();
+    keep.record_runtime_tool_ref_snapshot(&op, &snapshot).await.unwrap();
 }
 
 async fn conversations(store: &Store) {

@@ -1,5 +1,6 @@
 //! The commands; the folders are the command tree.
 
+mod capabilities;
 mod check;
 mod containers;
 mod copy;
@@ -17,6 +18,7 @@ mod schema;
 mod sessions;
 mod stats;
 mod transcripts;
+mod why;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,8 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Events(args) => events::run(&global, &args).await,
         Command::Runs(args) => runs::run(&global, &args).await,
         Command::Transcripts(args) => transcripts::run(&global, &args).await,
+        Command::Capabilities(args) => capabilities::run(&global, &args).await,
+        Command::Why { session, message } => why::run(&global, &session, &message).await,
         Command::Namespaces(args) => namespaces::run(&global, &args).await,
         Command::Schema(args) => schema::run(&global, &args).await,
         Command::Completions { shell } => manual::completions(shell),

@@ -2,7 +2,7 @@
 
 use super::support::{cases, ensure, json, put, same, stream, thing};
 use super::{ALPHA, Context, FOURS, Outcome, PAIRS, THINGS};
-use crate::driver::{self, Operation, Put, Read, Save, Stretch, Which};
+use crate::driver::{self, Find, Operation, Put, Read, Save, Stretch, Which};
 use crate::error::{Kind, Result};
 use crate::schema::{Key, Turn};
 
@@ -16,6 +16,7 @@ cases! { "records",
     Nothing a_record_carries_the_last_turn "all records of a commit carry its turn";
     Nothing keys_of_several_parts_stay_apart "keys are tuples: no two of them meet, and they sort as tuples";
     Nothing records_and_entries_together "get_and_read answers what get and then read answer";
+    Nothing records_by_key_and_by_index_together "get_and_find answers what get and then find answer";
     Nothing built_in_tables_cannot_be_written "_streams and _blobs are kept by the driver";
 }
 
@@ -36,6 +37,25 @@ async fn records_and_entries_together(c: Context) -> Outcome {
     }
     let read = Read { log: &ALPHA, which: Which::Stretches(stretches), reverse: false, limit: 0 };
     let bad = c.driver.get_and_read(&c.namespace, &keys, &read).await.err().map(|e| e.kind());
+    same!(bad, Some(Kind::InvalidInput), "limit 0");
+    Ok(())
+}
+
+async fn records_by_key_and_by_index_together(c: Context) -> Outcome {
+    for name in ["a", "b", "c"] {
+        c.put(name, r#"{"kind":"k"}"#).await?;
+    }
+    let keys = [thing("c")?, thing("none")?, thing("c")?];
+    for (reverse, limit) in [(false, 9), (true, 2)] {
+        let mut find = Find::by(&THINGS, "key")?.limit(limit);
+        find.reverse = reverse;
+        let (records, found) = c.driver.get_and_find(&c.namespace, &keys, &find).await?;
+        same!(records, c.driver.get(&c.namespace, &keys).await?, "the records");
+        let alone = c.driver.find(&c.namespace, &find).await?;
+        same!((found.records, found.next), (alone.records, alone.next), "the page");
+    }
+    let bad = Find::by(&THINGS, "key")?.limit(0);
+    let bad = c.driver.get_and_find(&c.namespace, &keys, &bad).await.err().map(|e| e.kind());
     same!(bad, Some(Kind::InvalidInput), "limit 0");
     Ok(())
 }

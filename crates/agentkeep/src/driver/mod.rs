@@ -81,6 +81,19 @@ pub trait Reader: Debug + Send + Sync {
         Ok((records, self.read(namespace, read).await?))
     }
 
+    /// Records by their keys, and then records by an index: for those who need both.
+    ///
+    /// Law: as for [`get_and_read`](Self::get_and_read).
+    async fn get_and_find(
+        &self,
+        namespace: &Namespace,
+        keys: &[Key],
+        find: &Find,
+    ) -> Result<(Vec<Option<Record>>, Found)> {
+        let records = self.get(namespace, keys).await?;
+        Ok((records, self.find(namespace, find).await?))
+    }
+
     /// Blobs by their hashes, in their order; `None` for those that are not there.
     async fn blobs(
         &self,

@@ -2,6 +2,7 @@
 
 use super::Json;
 use super::out::push_escaped;
+use super::strings::{bare, plain};
 
 /// The members of an object, or nothing for other values: key text with quotes, value text.
 pub(super) struct Members<'a> {
@@ -61,10 +62,7 @@ fn value_end(text: &str) -> usize {
     while at < bytes.len() {
         match bytes[at] {
             b'"' => {
-                at += 1;
-                while at < bytes.len() && bytes[at] != b'"' {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
-                }
+                at = string_end(bytes, at + 1);
                 if depth == 0 {
                     return (at + 1).min(bytes.len());
                 }
@@ -80,11 +78,35 @@ fn value_end(text: &str) -> usize {
     bytes.len()
 }
 
+/// The closing quote of a string whose content begins at `at`.
+fn string_end(bytes: &[u8], mut at: usize) -> usize {
+    while at < bytes.len() {
+        at += bare(&bytes[at..]);
+        if bytes.get(at) != Some(&b'\\') {
+            break;
+        }
+        at += 2;
+    }
+    at
+}
+
+/// True when `key`, as it stands in canonical text with its quotes, is `wanted`.
+pub(super) fn is_key(key: &str, wanted: &str) -> bool {
+    let inner = key.as_bytes().get(1..key.len().saturating_sub(1)).unwrap_or_default();
+    // Escapes are the exception, and without them the bytes are the same.
+    if inner == wanted.as_bytes() {
+        return !inner.contains(&b'\\');
+    }
+    inner.contains(&b'\\') && key == quoted(wanted)
+}
+
 /// `key` as it stands in canonical text, quotes included.
 pub(super) fn quoted(key: &str) -> String {
     let mut out = String::with_capacity(key.len() + 2);
     out.push('"');
-    key.chars().for_each(|c| push_escaped(&mut out, c));
+    let same = plain(key.as_bytes());
+    out.push_str(&key[..same]);
+    key[same..].chars().for_each(|c| push_escaped(&mut out, c));
     out.push('"');
     out
 }

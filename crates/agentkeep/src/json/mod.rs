@@ -2,6 +2,7 @@
 
 mod edit;
 mod out;
+mod quick;
 mod scan;
 mod strings;
 
@@ -39,6 +40,9 @@ impl Json {
     /// `InvalidInput` with the byte position for text that is no JSON, repeats a key or holds a
     /// lone surrogate; `TooLarge` for nesting beyond [`MAX_DEPTH`].
     pub fn parse(text: &str) -> Result<Self> {
+        if quick::is_canonical(text) {
+            return Ok(Self(text.into()));
+        }
         let (canonical, _) = scan::canonical(text, scan::Surrogates::Refuse).map_err(refused)?;
         Ok(Self(canonical.into()))
     }
@@ -56,6 +60,9 @@ impl Json {
     /// # Errors
     /// `Corrupt` when it is not: somebody or something changed it.
     pub fn from_stored(text: &str) -> Result<Self> {
+        if quick::is_canonical(text) {
+            return Ok(Self(text.into()));
+        }
         match scan::canonical(text, scan::Surrogates::Refuse) {
             // Borrowed from the text, and all of it.
             Ok((Cow::Borrowed(canonical), _)) if canonical.len() == text.len() => {
@@ -88,6 +95,11 @@ impl Json {
     /// A JSON integer.
     pub fn integer(value: i64) -> Self {
         Self(value.to_string().into())
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(value: bool) -> Self {
+        Self(if value { "true" } else { "false" }.into())
     }
 
     /// `null`.
@@ -138,8 +150,7 @@ impl Json {
 
     /// The text of member `key`, if this is an object that has it.
     pub fn raw_member(&self, key: &str) -> Option<&str> {
-        let wanted = edit::quoted(key);
-        edit::members(&self.0).find(|(k, _)| *k == wanted).map(|(_, value)| value)
+        edit::members(&self.0).find(|(k, _)| edit::is_key(k, key)).map(|(_, value)| value)
     }
 
     /// The member `key`, if this is an object that has it.
@@ -157,6 +168,16 @@ impl Json {
             }
         }
         found
+    }
+
+    /// All members of an object as they stand in canonical text: decoded key, and value.
+    pub(crate) fn members_of(text: &str) -> impl Iterator<Item = (String, &str)> {
+        edit::members(text).map(|(key, value)| (edit::unquoted(key).unwrap_or_default(), value))
+    }
+
+    /// All elements of an array as they stand in canonical text.
+    pub(crate) fn elements_of(text: &str) -> impl Iterator<Item = &str> {
+        edit::elements(text)
     }
 
     /// All members of an object: decoded key and value.

@@ -85,27 +85,41 @@ impl Scanner<'_> {
     }
 }
 
-/// How many bytes from the start on are neither a quote, a backslash nor a control character:
-/// eight at a time.
-fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // The lowest byte that is marked is 0; those above it may be marked wrongly.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (place, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-        let found = control | quote | backslash;
-        if found != 0 {
-            return place * 8 + found.trailing_zeros() as usize / 8;
+/// How many bytes from the start on are neither a quote, a backslash nor a control character.
+pub(super) fn plain(bytes: &[u8]) -> usize {
+    // Most strings are short: looking closer at a few bytes takes less than calling for help.
+    for (place, byte) in bytes.iter().enumerate().take(SHORT) {
+        if matches!(byte, b'"' | b'\\' | 0..=0x1f) {
+            return place;
         }
     }
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-    let rest = rest.iter().position(special).unwrap_or(rest.len());
-    words.len() * 8 + rest
+    let short = SHORT.min(bytes.len());
+    short + plain_of_many(&bytes[short..])
+}
+
+/// So many bytes are looked at one by one.
+const SHORT: usize = 16;
+
+fn plain_of_many(bytes: &[u8]) -> usize {
+    let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+    let bytes = &bytes[..end];
+    let is_control = |byte: &u8| *byte < 0x20;
+    // All of them at once, which the compiler does many at a time, for there is hardly ever one.
+    if bytes.iter().fold(0, |any, byte| any | u8::from(is_control(byte))) == 0 {
+        return end;
+    }
+    bytes.iter().position(is_control).unwrap_or(end)
+}
+
+/// How many bytes from the start on are neither a quote nor a backslash.
+pub(super) fn bare(bytes: &[u8]) -> usize {
+    for (place, byte) in bytes.iter().enumerate().take(SHORT) {
+        if matches!(byte, b'"' | b'\\') {
+            return place;
+        }
+    }
+    let short = SHORT.min(bytes.len());
+    short + memchr::memchr2(b'"', b'\\', &bytes[short..]).unwrap_or(bytes.len() - short)
 }
 
 #[cfg(test)]
@@ -115,7 +129,7 @@ mod tests {
     #[test]
     fn plain_bytes_are_counted_like_one_by_one() {
         let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        for length in 0..40 {
+        for length in (0..40).chain([63, 64, 70, 100]) {
             for place in 0..length {
                 for byte in 0..=255 {
                     let mut bytes = vec![0xc3_u8; length];

@@ -27,7 +27,8 @@ impl Container {
     }
 
     fn check(json: &Json) -> Result<()> {
-        document::optional_number("container", json, "createdAt")?;
-        document::optional_number("container", json, "updatedAt")
+        let [created, updated] = json.raw_members(["createdAt", "updatedAt"]);
+        document::optional_number("container", "createdAt", created)?;
+        document::optional_number("container", "updatedAt", updated)
     }
 }

@@ -1,6 +1,8 @@
 //! What containers, images and sessions have in common: a body kept as text, and a head read
 //! from it.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 use crate::schema::check_id;
@@ -19,12 +21,12 @@ pub(super) fn object(what: &str, json: &Json) -> Result<()> {
     Err(Error::new(Kind::InvalidInput, format!("the {what} is no JSON object")))
 }
 
-/// The id in member `field`; it must be there.
-pub(super) fn required_id(what: &str, json: &Json, field: &str) -> Result<String> {
-    match json.member(field).map(|value| value.to_text()) {
+/// The id in member `field`, whose text is `found`; it must be there.
+pub(super) fn required_id(what: &str, field: &str, found: Option<&str>) -> Result<String> {
+    match found.map(text_of) {
         Some(Some(id)) => {
             check_id(field, &id)?;
-            Ok(id)
+            Ok(id.into_owned())
         }
         Some(None) => Err(wrong_type(what, field, "a string")),
         None => Err(Error::new(Kind::InvalidInput, format!("the {what} has no {field}"))
@@ -32,9 +34,18 @@ pub(super) fn required_id(what: &str, json: &Json, field: &str) -> Result<String
     }
 }
 
+/// What a JSON string says; `None` for another value.
+pub(super) fn text_of(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return Json::assembled(raw.to_owned()).to_text().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
 /// Member `field` must be a string, `null` or absent.
-pub(super) fn optional_text(what: &str, json: &Json, field: &str) -> Result<()> {
-    match json.raw_member(field) {
+pub(super) fn optional_text(what: &str, field: &str, found: Option<&str>) -> Result<()> {
+    match found {
         None | Some("null") => Ok(()),
         Some(text) if text.starts_with('"') => Ok(()),
         Some(_) => Err(wrong_type(what, field, "a string")),
@@ -42,23 +53,23 @@ pub(super) fn optional_text(what: &str, json: &Json, field: &str) -> Result<()> 
 }
 
 /// Member `field` must be a number, `null` or absent.
-pub(super) fn optional_number(what: &str, json: &Json, field: &str) -> Result<()> {
-    match json.member(field) {
-        Some(value) if !value.is_null() && value.to_f64().is_none() => {
-            Err(wrong_type(what, field, "a number (milliseconds since 1970)"))
-        }
-        _ => Ok(()),
+pub(super) fn optional_number(what: &str, field: &str, found: Option<&str>) -> Result<()> {
+    match found {
+        None | Some("null") => Ok(()),
+        Some(text) if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => Ok(()),
+        Some(_) => Err(wrong_type(what, field, "a number (milliseconds since 1970)")),
     }
 }
 
 /// Member `tags` must be a list of strings, `null` or absent.
-pub(super) fn optional_tags(what: &str, json: &Json) -> Result<()> {
-    match json.member("tags") {
-        Some(tags) if !tags.is_null() => {
+pub(super) fn optional_tags(what: &str, found: Option<&str>) -> Result<()> {
+    match found {
+        None | Some("null") => Ok(()),
+        Some(tags) => {
+            let tags = Json::assembled(tags.to_owned());
             let texts = tags.is_array() && tags.elements().all(|tag| tag.to_text().is_some());
             if texts { Ok(()) } else { Err(wrong_type(what, "tags", "a list of strings")) }
         }
-        _ => Ok(()),
     }
 }
 
@@ -93,9 +104,20 @@ macro_rules! document {
             /// `InvalidId` for an id that breaks the rule for ids.
             pub fn from_json(json: $crate::Json) -> $crate::Result<Self> {
                 $crate::model::document::object($what, &json)?;
-                let id = $crate::model::document::required_id($what, &json, $id)?;
+                let id = $crate::model::document::required_id($what, $id, json.raw_member($id))?;
                 Self::check(&json).map_err(|error| error.at(format!("{} {id:?}", $what)))?;
                 Ok(Self { json, id })
+            }
+
+            /// As it is stored under this id: it was checked when it was written, and what is
+            /// stored carries a checksum.
+            pub(crate) fn stored(json: $crate::Json, id: &str) -> $crate::Result<Self> {
+                let found = json.raw_member($id).and_then($crate::model::document::text_of);
+                if found.is_some_and(|found| found == id) {
+                    let id = id.to_owned();
+                    return Ok(Self { json, id });
+                }
+                Self::from_json(json)
             }
 
             /// The whole as JSON.

@@ -32,13 +32,17 @@ impl Image {
     }
 
     fn check(json: &Json) -> Result<()> {
-        document::required_id("image", json, "containerId")?;
-        for field in ["sessionId", "name", "parentImageId", "title"] {
-            document::optional_text("image", json, field)?;
+        let texts = ["sessionId", "name", "parentImageId", "title"];
+        let [s, n, p, t] = texts;
+        let fields = [s, n, p, t, "containerId", "createdAt", "updatedAt", "tags"];
+        let [s, n, p, t, container, created, updated, tags] = json.raw_members(fields);
+        document::required_id("image", "containerId", container)?;
+        for (field, found) in texts.into_iter().zip([s, n, p, t]) {
+            document::optional_text("image", field, found)?;
         }
-        document::optional_number("image", json, "createdAt")?;
-        document::optional_number("image", json, "updatedAt")?;
-        document::optional_tags("image", json)
+        document::optional_number("image", "createdAt", created)?;
+        document::optional_number("image", "updatedAt", updated)?;
+        document::optional_tags("image", tags)
     }
 
     /// The container that it is in.

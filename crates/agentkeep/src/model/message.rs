@@ -96,11 +96,12 @@ impl Message {
     /// `InvalidId` when `id` is there and breaks the rule for ids.
     pub fn from_json(json: Json) -> Result<Self> {
         document::object("message", &json)?;
-        document::optional_text("message", &json, "subtype")?;
-        document::optional_number("message", &json, "timestamp")?;
-        let id = match json.raw_member("id") {
+        let [id, subtype, timestamp] = json.raw_members(["id", "subtype", "timestamp"]);
+        document::optional_text("message", "subtype", subtype)?;
+        document::optional_number("message", "timestamp", timestamp)?;
+        let id = match id {
             None | Some("null") => None,
-            Some(_) => Some(EntryId::new(&document::required_id("message", &json, "id")?)?),
+            found => Some(EntryId::new(&document::required_id("message", "id", found)?)?),
         };
         Ok(Self { json, id, refs: Vec::new() })
     }

@@ -1,6 +1,7 @@
 //! The plain types that users think in.
 
 mod attachment;
+mod capability;
 mod container;
 pub(crate) mod document;
 mod event;
@@ -13,6 +14,11 @@ mod tools;
 mod transcript;
 
 pub use attachment::Attachment;
+pub(crate) use capability::new_id;
+pub use capability::{
+    CapabilityLink, ENVELOPE_VERSION, EnvelopeRow, LinkRow, OpContext, RegistrationRow,
+    RuntimeSnapshotRow, ToolRef, TransitionRow,
+};
 pub use container::Container;
 pub use event::{Event, StoredEvent};
 pub use image::Image;

@@ -35,9 +35,10 @@ impl NamespaceInfo {
         crate::schema::check_id("namespace", name)?;
         let place = |error: Error| error.at(format!("namespace {name:?}"));
         document::object("namespace", &json).map_err(place)?;
-        document::optional_text("namespace", &json, "title").map_err(place)?;
-        document::optional_tags("namespace", &json).map_err(place)?;
-        document::optional_number("namespace", &json, "createdAt").map_err(place)?;
+        let [title, tags, created] = json.raw_members(["title", "tags", "createdAt"]);
+        document::optional_text("namespace", "title", title).map_err(place)?;
+        document::optional_tags("namespace", tags).map_err(place)?;
+        document::optional_number("namespace", "createdAt", created).map_err(place)?;
         if let Some((member, _)) = json.members().find(|(member, _)| member.starts_with('$')) {
             let message = format!("the member {member:?} of a namespace is the store's");
             return Err(place(Error::new(Kind::InvalidInput, message))

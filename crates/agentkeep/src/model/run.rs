@@ -100,6 +100,11 @@ impl RunSnapshot {
         Ok(Self { json, id, status })
     }
 
+    /// What was kept: it was looked at when it came.
+    pub(crate) fn stored(json: Json, id: &str, status: RunStatus) -> Self {
+        Self { json, id: id.to_owned(), status }
+    }
+
     fn check(json: &Json) -> Result<RunStatus> {
         let wrong = |field: &str, expected: &str| {
             Error::new(
@@ -112,9 +117,10 @@ impl RunSnapshot {
         let status = status.and_then(|status| RunStatus::named(&status));
         let status =
             status.ok_or_else(|| wrong("status", "executing, complete, failed or cancelled"))?;
-        document::optional_number("run", json, "startedAt")?;
-        document::optional_number("run", json, "completedAt")?;
-        document::optional_text("run", json, "error")?;
+        let [started, completed, error] = json.raw_members(["startedAt", "completedAt", "error"]);
+        document::optional_number("run", "startedAt", started)?;
+        document::optional_number("run", "completedAt", completed)?;
+        document::optional_text("run", "error", error)?;
         for list in ["trace", "history"] {
             let fits = |value: Json| value.is_null() || value.is_array();
             if !json.member(list).is_none_or(fits) {

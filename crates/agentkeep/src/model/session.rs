@@ -31,12 +31,14 @@ impl Session {
     }
 
     fn check(json: &Json) -> Result<()> {
-        document::required_id("session", json, "imageId")?;
-        document::required_id("session", json, "containerId")?;
-        document::optional_text("session", json, "title")?;
-        document::optional_number("session", json, "createdAt")?;
-        document::optional_number("session", json, "updatedAt")?;
-        document::optional_tags("session", json)
+        let fields = ["imageId", "containerId", "title", "createdAt", "updatedAt", "tags"];
+        let [image, container, title, created, updated, tags] = json.raw_members(fields);
+        document::required_id("session", "imageId", image)?;
+        document::required_id("session", "containerId", container)?;
+        document::optional_text("session", "title", title)?;
+        document::optional_number("session", "createdAt", created)?;
+        document::optional_number("session", "updatedAt", updated)?;
+        document::optional_tags("session", tags)
     }
 
     /// The image that it belongs to.

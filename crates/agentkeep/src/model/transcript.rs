@@ -43,10 +43,12 @@ impl TranscriptEntry {
             Error::new(Kind::InvalidInput, format!("{field} of the entry has the wrong type"))
                 .advice(format!("make it {expected}"))
         };
-        document::optional_number("transcript entry", &json, "t")?;
-        document::optional_number("transcript entry", &json, "latency_ms")?;
-        document::optional_text("transcript entry", &json, "agent_id")?;
-        document::optional_text("transcript entry", &json, "role")?;
+        let fields = ["t", "latency_ms", "agent_id", "role"];
+        let [t, latency, agent, role] = json.raw_members(fields);
+        document::optional_number("transcript entry", "t", t)?;
+        document::optional_number("transcript entry", "latency_ms", latency)?;
+        document::optional_text("transcript entry", "agent_id", agent)?;
+        document::optional_text("transcript entry", "role", role)?;
         let present = |field: &str| json.member(field).filter(|value| !value.is_null());
         if present("iter").is_some_and(|iter| iter.to_i64().is_none()) {
             return Err(wrong("iter", "a whole number"));

@@ -1,5 +1,6 @@
 //! What users think in, written once over any [`Driver`](crate::driver::Driver).
 
+pub(crate) mod capabilities;
 mod clock;
 pub(crate) mod conversations;
 mod events;
@@ -11,6 +12,10 @@ mod space;
 pub(crate) mod transcripts;
 mod unit;
 
+pub use capabilities::{
+    Attributed, Capabilities, Follows, HashKind, HashUse, Kept, Lineage, LinkPage, TurnAccount,
+    TurnAttribution, TurnEntry, UnitCapabilities,
+};
 pub use clock::{Clock, SystemClock};
 pub use conversations::{
     Added, At, Attachments, Collected, Containers, Images, Load, Loaded, Messages, Met, Parents,

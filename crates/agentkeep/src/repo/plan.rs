@@ -19,7 +19,7 @@ use crate::driver::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
-use crate::schema::{EVENTS, Key, LINEAGES, MESSAGES, Stream};
+use crate::schema::{EVENTS, Key, MESSAGES, Stream};
 
 /// One thing that a caller wants done. Planned anew for each attempt.
 #[async_trait]
@@ -45,6 +45,7 @@ pub(crate) enum Guard {
 /// A lineage within a plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
+    key: Key,
     pub(crate) lineage: Arc<Lineage>,
     /// The version read; 0 when this plan creates it.
     version: u64,
@@ -173,7 +174,8 @@ impl<'a> Plan<'a> {
         let mut pending = Pending::cached(self.space).await?;
         pending.refuse_if_held(self.space.namespace())?;
         if !pending.imports.is_empty() || self.import.is_some() {
-            pending = imports::let_in(self.space, pending, self.import).await?;
+            // In a box, as all that is rare: a future is as large as the largest it may wait for.
+            pending = Box::pin(imports::let_in(self.space, pending, self.import)).await?;
         }
         self.expect(Expect::Version(Pending::key()?, pending.version()), Guard::Retry);
         self.pending = Some(Arc::clone(&pending));
@@ -184,7 +186,7 @@ impl<'a> Plan<'a> {
     /// deletes something must not meet what a deletion has still to take away.
     pub(crate) async fn settled(&mut self) -> Result<Arc<Pending>> {
         if self.pending.is_none() && !Pending::cached(self.space).await?.roots.is_empty() {
-            collect::roots(self.space, &mut Collected::default()).await?;
+            Box::pin(collect::roots(self.space, &mut Collected::default())).await?;
         }
         self.pending().await
     }
@@ -200,37 +202,37 @@ impl<'a> Plan<'a> {
     /// The lineage of a session as this plan leaves it so far; `None` when there is no session.
     pub(crate) async fn lineage(&mut self, session: &str) -> Result<Option<&mut Planned>> {
         if !self.lineages.contains_key(session) {
-            let Some((lineage, version)) = Lineage::cached(self.space, session).await? else {
+            let key = Lineage::key(session)?;
+            let Some((lineage, version)) = Lineage::cached(self.space, &key).await? else {
                 return Ok(None);
             };
-            let planned = Planned { lineage, version, changed: false, append: None };
+            let planned = Planned { key, lineage, version, changed: false, append: None };
             self.lineages.insert(session.to_owned(), planned);
         }
         Ok(self.lineages.get_mut(session))
     }
 
     /// The lineage of a session that this plan creates.
-    pub(crate) fn create_lineage(&mut self, session: &str, lineage: Lineage) {
-        let planned =
-            Planned { lineage: Arc::new(lineage), version: 0, changed: true, append: None };
+    pub(crate) fn create_lineage(&mut self, session: &str, lineage: Lineage) -> Result<()> {
+        let (key, lineage) = (Lineage::key(session)?, Arc::new(lineage));
+        let planned = Planned { key, lineage, version: 0, changed: true, append: None };
         self.lineages.insert(session.to_owned(), planned);
+        Ok(())
     }
 
     /// Gives a session's lineage another content.
-    pub(crate) fn set_lineage(&mut self, session: &str, lineage: Lineage) {
+    pub(crate) fn set_lineage(&mut self, session: &str, lineage: impl Into<Arc<Lineage>>) {
         if let Some(planned) = self.lineages.get_mut(session) {
-            planned.lineage = Arc::new(lineage);
+            planned.lineage = lineage.into();
             planned.changed = true;
         }
     }
 
     /// The lineage goes with its session.
-    pub(crate) fn delete_lineage(&mut self, session: &str) -> Result<()> {
-        let Some(planned) = self.lineages.remove(session) else { return Ok(()) };
-        let key = Key::new(&LINEAGES, [session])?;
-        self.expect(Expect::Version(key.clone(), planned.version), Guard::Retry);
-        self.push(Operation::Delete(key));
-        Ok(())
+    pub(crate) fn delete_lineage(&mut self, session: &str) {
+        let Some(planned) = self.lineages.remove(session) else { return };
+        self.expect(Expect::Version(planned.key.clone(), planned.version), Guard::Retry);
+        self.push(Operation::Delete(planned.key));
     }
 
     /// Adds entries to the end of a session: answers the operation and where they begin in it.
@@ -324,11 +326,10 @@ impl<'a> Plan<'a> {
 
     /// The batch, what its preconditions mean, and what to remember once it is committed.
     pub(crate) fn finish(mut self) -> Result<Finished> {
-        for (session, planned) in std::mem::take(&mut self.lineages) {
-            let key = Key::new(&LINEAGES, [session.as_str()])?;
-            self.expect(Expect::Version(key.clone(), planned.version), Guard::Retry);
+        for planned in std::mem::take(&mut self.lineages).into_values() {
+            self.expect(Expect::Version(planned.key.clone(), planned.version), Guard::Retry);
             if planned.changed {
-                let put = Put::new(key, planned.lineage.to_json(), Save::Any)?;
+                let put = Put::new(planned.key, planned.lineage.to_json(), Save::Any)?;
                 let place = self.push(Operation::Put(put));
                 self.remember.push((place, Held::Lineage(planned.lineage)));
             }

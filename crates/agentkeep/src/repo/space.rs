@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use foldhash::fast::RandomState;
 use tokio::sync::watch;
 
 use super::clock::{Ages, Clock, SystemClock};
@@ -35,7 +36,7 @@ struct Shared {
     alive: watch::Sender<()>,
 }
 
-type Remembered = HashMap<(Namespace, Key), (Arc<dyn Any + Send + Sync>, u64)>;
+type Remembered = HashMap<(Namespace, Key), (Arc<dyn Any + Send + Sync>, u64), RandomState>;
 
 impl Space {
     pub(crate) fn new(driver: Arc<dyn Driver>, namespace: Namespace) -> Self {
@@ -100,6 +101,16 @@ impl Space {
             self.shared.driver.get_and_read(&self.namespace, &keys, read).await?;
         let found = found.try_into().map_err(|_| other_number())?;
         Ok((found, entries))
+    }
+
+    pub(crate) async fn get_and_find<const N: usize>(
+        &self,
+        keys: [Key; N],
+        find: &Find,
+    ) -> Result<([Option<Record>; N], Found)> {
+        let (records, found) =
+            self.shared.driver.get_and_find(&self.namespace, &keys, find).await?;
+        Ok((records.try_into().map_err(|_| other_number())?, found))
     }
 
     pub(crate) async fn find(&self, find: &Find) -> Result<Found> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::capabilities::UnitCapabilities;
 use super::conversations::imports::Run;
 use super::conversations::{Added, UnitContainers, UnitImages, UnitMessages, UnitSessions};
 use super::events::{PublishReceipt, Published, UnitEvents};
@@ -107,6 +108,15 @@ impl Unit {
     /// Events to publish.
     pub fn events(&mut self) -> UnitEvents<'_> {
         UnitEvents::new(self)
+    }
+
+    /// What agents were and could do.
+    pub fn capabilities(&mut self) -> UnitCapabilities<'_> {
+        UnitCapabilities::new(self)
+    }
+
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
     }
 
     pub(crate) fn push(&mut self, intent: impl Intent + 'static) {

@@ -6,7 +6,7 @@ use super::{Field, Index, LineageView, Log, Schema, Table};
 /// What agentkeep keeps.
 pub static AGENTKEEP: Schema = Schema {
     name: "agentkeep",
-    version: 2,
+    version: 3,
     tables: &[
         &CONTAINERS,
         &IMAGES,
@@ -26,8 +26,15 @@ pub static AGENTKEEP: Schema = Schema {
         &RUNS,
         &THREADS,
         &MARKS,
+        &AGENTS,
+        &CURRENT_AGENTS,
+        &LINKS,
+        &TOOLSETS,
+        &TOOL_SNAPSHOTS,
+        &ENVELOPES,
+        &TRANSITIONS,
     ],
-    logs: &[&MESSAGES, &EVENTS, &STEPS, &TRANSCRIPTS],
+    logs: &[&MESSAGES, &EVENTS, &STEPS, &TRANSCRIPTS, &SESSION_LINKS, &AGENT_LINKS],
     views: &[LineageView {
         name: "session_messages",
         since: 1,
@@ -271,6 +278,119 @@ pub static MARKS: Table = Table {
 
 /// Transcripts, one stream for each thread.
 pub static TRANSCRIPTS: Log = Log { name: "transcripts", since: 2 };
+
+/// Agents as they were registered, by static hash: `{row, op}`.
+pub static AGENTS: Table = Table {
+    name: "capability_agents",
+    since: 3,
+    key: &["agent_id", "static_hash"],
+    fields: &[
+        field("of_agent", &["row", "agentId"]),
+        field("hash", &["row", "staticHash"]),
+        field("created", &["row", "_ts_created"]),
+    ],
+    indexes: &[
+        Index { name: "by_agent", fields: &[("of_agent", Ascending), ("created", Ascending)] },
+        Index {
+            name: "by_hash",
+            fields: &[("hash", Ascending), ("of_agent", Ascending), ("created", Ascending)],
+        },
+    ],
+};
+
+/// For each agent the static hash that it was registered with last: `{agentId, staticHash}`.
+pub static CURRENT_AGENTS: Table =
+    Table { name: "capability_current", since: 3, key: &["agent_id"], fields: &[], indexes: &[] };
+
+/// Links, one for each turn of a session: `{row, toolset?, envelope?, op}`.
+pub static LINKS: Table = Table {
+    name: "capability_links",
+    since: 3,
+    key: &["link_id"],
+    fields: &[
+        field("session_id", &["row", "sessionId"]),
+        field("agent_id", &["row", "agentId"]),
+        field("static_hash", &["row", "staticHash"]),
+        field("runtime_hash", &["row", "runtimeHash"]),
+        field("invocation_hash", &["row", "invocationHash"]),
+        field("toolset", &["toolset"]),
+        field("created", &["row", "_ts_created"]),
+    ],
+    indexes: &[
+        Index { name: "by_agent", fields: &[("agent_id", Ascending), ("created", Ascending)] },
+        // An agent's first use of a hash is one step away from the last agent's.
+        Index {
+            name: "by_static",
+            fields: &[("static_hash", Ascending), ("agent_id", Ascending), ("created", Ascending)],
+        },
+        Index {
+            name: "by_runtime",
+            fields: &[("runtime_hash", Ascending), ("agent_id", Ascending), ("created", Ascending)],
+        },
+        Index {
+            name: "by_invocation",
+            fields: &[
+                ("invocation_hash", Ascending),
+                ("agent_id", Ascending),
+                ("created", Ascending),
+            ],
+        },
+        Index {
+            name: "by_toolset",
+            fields: &[("toolset", Ascending), ("agent_id", Ascending), ("created", Ascending)],
+        },
+    ],
+};
+
+/// Lists of tool references, each kept once under the BLAKE3 hash of its text: `{toolRefs, hashes}`.
+pub static TOOLSETS: Table = Table {
+    name: "capability_toolsets",
+    since: 3,
+    key: &["toolset"],
+    fields: &[list("tools", &["hashes"])],
+    indexes: &[Index { name: "by_tool", fields: &[("tools", Ascending)] }],
+};
+
+/// Which tools an agent had: `{row, toolset?, op}`.
+pub static TOOL_SNAPSHOTS: Table = Table {
+    name: "capability_tool_snapshots",
+    since: 3,
+    key: &["snapshot_id"],
+    fields: &OF_SESSION,
+    indexes: &[BY_SESSION],
+};
+
+/// Envelopes: `{row, envelope, parts, link?, op}`, what is long in them as blobs.
+pub static ENVELOPES: Table = Table {
+    name: "capability_envelopes",
+    since: 3,
+    key: &["snapshot_id"],
+    fields: &OF_SESSION,
+    indexes: &[BY_SESSION],
+};
+
+/// Transitions from link to link: `{row, op}`.
+pub static TRANSITIONS: Table = Table {
+    name: "capability_transitions",
+    since: 3,
+    key: &["transition_id"],
+    fields: &OF_SESSION,
+    indexes: &[BY_SESSION],
+};
+
+/// The links of each session in their order: `{link}`.
+pub static SESSION_LINKS: Log = Log { name: "session_links", since: 3 };
+
+/// The links of each agent in their order: `{link}`.
+pub static AGENT_LINKS: Log = Log { name: "agent_links", since: 3 };
+
+/// The fields of what belongs to a session.
+const OF_SESSION: [Field; 2] =
+    [field("session_id", &["row", "sessionId"]), field("created", &["row", "_ts_created"])];
+
+/// One session's records, oldest first.
+const BY_SESSION: Index =
+    Index { name: "by_session", fields: &[("session_id", Ascending), ("created", Ascending)] };
 
 /// One topic's records, by key.
 const BY_TOPIC: Index = Index { name: "by_topic", fields: &[("of_topic", Ascending)] };

@@ -20,6 +20,7 @@ on_every_driver!(
     concurrent_adders_lose_nothing,
     concurrent_pops_and_adds_agree,
     what_is_remembered_is_never_what_is_answered,
+    reads_can_be_waited_for_in_a_spawned_task,
 );
 
 async fn messages_come_back_in_order_and_text_for_text(store: Store) {
@@ -345,4 +346,21 @@ async fn what_is_remembered_is_never_what_is_answered(store: Store) {
     check(&named(400..406)).await;
     other.namespaces().delete("default").await.unwrap();
     assert_eq!(chat.count().await.unwrap_err().kind(), Kind::NotFound);
+}
+
+/// A task on a runtime of several threads can wait for every read.
+async fn reads_can_be_waited_for_in_a_spawned_task(store: Store) {
+    fn sendable<T: Send>(future: T) -> T {
+        future
+    }
+    with_session(&store).await;
+    let chat = store.messages("s");
+    chat.add_many(messages(0..5)).await.unwrap();
+    assert_eq!(sendable(chat.range(1..3)).await.unwrap().len(), 2);
+    assert_eq!(sendable(chat.range(..)).await.unwrap().len(), 5);
+    assert_eq!(sendable(chat.all()).await.unwrap().len(), 5);
+    assert_eq!(sendable(chat.last(3)).await.unwrap().len(), 3);
+    assert_eq!(sendable(chat.count()).await.unwrap(), 5);
+    assert!(sendable(chat.get("m1")).await.unwrap().is_some());
+    assert_eq!(sendable(chat.window(1_000)).await.unwrap().len(), 5);
 }

@@ -107,8 +107,7 @@ pub(crate) async fn coming_from_run_snapshots() -> Result<()> {
     let runs = store.runs();
     let plan = Json::parse(r#"{"thought":"two","steps":[{"id":"s1"},{"id":"s2"}]}"#)?;
     runs.start(RunSnapshot::new("run-1", "Find it")?.with("plan", &plan)?).await?;
-    let result =
-        Json::parse(r#"{"step":{"id":"s1"},"summary":"found","toolCalls":[],"durationMs":45}"#)?;
+    let result = Json::parse(r#"{"step":{"id":"s1"},"summary":"found","durationMs":45}"#)?;
     let changes = Json::parse(r#"{"stepIndex":1,"iterations":1,"usage":{"totalTokens":45}}"#)?;
     runs.step_at("run-1", 0, result.clone(), changes.clone()).await?;
 

@@ -53,6 +53,7 @@ pub(crate) fn run(role: &str) {
             "publish" => crate::events::publish(&store, &name).await,
             "own" => crate::runs::own(&store, &name).await,
             "subscribe" => crate::events::subscribe(&store, &name).await,
+            "turns" => crate::turns::record(&store, &name).await,
             "write" => write_until_killed(&store, &name).await,
             _ => panic!("no role {role}"),
         }

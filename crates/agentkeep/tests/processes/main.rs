@@ -21,6 +21,7 @@ mod of_redis;
 #[path = "../fixtures/postgres.rs"]
 mod postgres;
 mod runs;
+mod turns;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -48,7 +49,7 @@ fn main() {
         child::run(&role);
         return;
     }
-    let tests: [Named; 7] = [
+    let tests: [Named; 8] = [
         ("four_processes_of_four_tasks_share_a_stream_and_a_record", contention::sharing),
         ("a_parent_and_a_child_never_both_win", contention::parent_and_child),
         ("sixteen_processes_open_a_fresh_store", contention::opening),
@@ -56,6 +57,7 @@ fn main() {
         ("events_reach_everybody_once_and_in_order_through_kills", events::through_kills),
         ("of_four_owners_never_two_are_valid", runs::race),
         ("kill_minus_nine_loses_nothing", kill::two_hundred_times),
+        ("a_turn_is_there_wholly_or_not_at_all", turns::all_or_none),
     ];
     let trials = schemes().into_iter().flat_map(|scheme| {
         tests.map(|(name, run)| Trial::test(format!("{scheme}::{name}"), move || run(scheme)))

@@ -13,6 +13,11 @@ enum Step {
     Gone,
     Again,
     Reopen,
+    /// A result with what it changes, by its index or without.
+    Form(usize, bool),
+    Claim,
+    /// Ends it, claims it, and goes on.
+    FailAndGoOn(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -25,6 +30,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Gone),
         1 => Just(Step::Again),
         1 => Just(Step::Reopen),
+        4 => (1..600_usize, any::<bool>()).prop_map(|(size, at)| Step::Form(size, at)),
+        1 => Just(Step::Claim),
+        1 => (1..600_usize).prop_map(Step::FailAndGoOn),
     ];
     proptest::collection::vec(step, 1..25)
 }
@@ -33,7 +41,44 @@ fn list(run: &RunSnapshot, name: &str) -> Vec<Json> {
     run.json().member(name).iter().flat_map(Json::elements).collect()
 }
 
+/// The run as it is after a result, made here without the store.
+fn after(run: &RunSnapshot, result: &Json, changes: &Json) -> RunSnapshot {
+    let mut trace = run.trace();
+    trace.push(result.clone());
+    let mut editor = agentkeep::ObjectEditor::of(run.json());
+    if run.status() == agentkeep::RunStatus::Failed {
+        editor.remove("completedAt").remove("error").set("status", &Json::string("executing"));
+    }
+    editor.set("trace", &Json::array(&trace));
+    for (name, value) in changes.members() {
+        editor.set(&name, &value);
+    }
+    RunSnapshot::from_json(editor.finish()).unwrap()
+}
+
+/// A result in the form of a step: what is given is its size.
+async fn kept_step(
+    store: &Store,
+    fence: u64,
+    run: &RunSnapshot,
+    value: Json,
+    at: bool,
+) -> RunSnapshot {
+    let mut changes = agentkeep::ObjectEditor::default();
+    let tokens = Json::of(&std::collections::BTreeMap::from([("totalTokens", run.trace().len())]));
+    changes.set("usage", &tokens.unwrap()).set("other", &value);
+    let (changes, runs) = (changes.finish(), store.runs().under(fence));
+    if at {
+        let index = run.trace().len() as u64;
+        runs.step_at("r", index, value.clone(), changes.clone()).await.unwrap();
+    } else {
+        runs.step("r", value.clone(), changes.clone()).await.unwrap();
+    }
+    after(run, &value, &changes)
+}
+
 async fn play(store: Store, steps: &[Step]) {
+    let mut fence = 0;
     let mut run = RunSnapshot::new("r", "in").unwrap();
     let mut store = store;
     store.runs().on_run_start(run.clone()).await.unwrap();
@@ -60,12 +105,30 @@ async fn play(store: Store, steps: &[Step]) {
                 RunSnapshot::from_json(editor.finish()).unwrap()
             }
             Step::Again => run,
+            Step::Form(size, at) => kept_step(&store, fence, &run, value(*size), *at).await,
+            Step::Claim => {
+                let hour = std::time::Duration::from_hours(1);
+                fence = store.runs().claim("r", "w", hour).await.unwrap().fence;
+                run
+            }
+            Step::FailAndGoOn(size) => {
+                let ended = Json::parse(r#"{"completedAt":5}"#).unwrap();
+                store.runs().under(fence).fail("r", "no net", ended).await.unwrap();
+                let failed = run.clone().with("status", "failed").unwrap();
+                let failed = failed.with("completedAt", &5).unwrap();
+                let failed = failed.with("error", "no net").unwrap();
+                assert_eq!(store.runs().load("r").await.unwrap().unwrap(), failed);
+                fence =
+                    store.runs().claim("r", "w", std::time::Duration::ZERO).await.unwrap().fence;
+                kept_step(&store, fence, &failed, value(*size), false).await
+            }
             Step::Reopen => {
                 store = Store::over(std::sync::Arc::clone(store.driver()));
                 run
             }
         };
-        store.runs().on_step_complete(run.clone()).await.unwrap();
+        // The same again, after a step in another form: nothing changes.
+        store.runs().under(fence).on_step_complete(run.clone()).await.unwrap();
         assert_eq!(store.runs().load("r").await.unwrap().unwrap(), run);
     }
 }

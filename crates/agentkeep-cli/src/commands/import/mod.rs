@@ -6,7 +6,8 @@ mod undo;
 use agentkeep::{Error, Kind};
 
 use super::Outcome;
-use crate::args::{Global, Import};
+use crate::args::Global;
+use crate::args::import::Import;
 
 /// Takes in, or takes back.
 pub(super) async fn run(global: &Global, args: Import) -> Outcome {

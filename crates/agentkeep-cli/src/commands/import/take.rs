@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use agentkeep::{Kind, Result, Store};
 
-use crate::args::{Global, ImportArgs, Origin};
+use crate::args::Global;
+use crate::args::import::{ImportArgs, Origin};
 use crate::commands::{Outcome, open, open_existing};
 use crate::import::report::Report;
 use crate::import::stop::Stop;

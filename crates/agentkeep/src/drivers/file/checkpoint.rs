@@ -246,7 +246,7 @@ impl Placing<'_> {
     ) -> Result<()> {
         let done = match stored {
             Some(stored) => {
-                let text = document::write(self.namespace, &stored.record, place);
+                let text = document::write(self.namespace, &stored.told(), place);
                 folder.write(name, text.as_bytes(), self.sync())
             }
             None => folder.remove(name).map(|_| ()),

@@ -82,12 +82,12 @@ pub(super) fn read(
 /// A record with its indexed fields.
 pub(super) fn stored(record: Record) -> Result<Stored> {
     let fields = Put::new(record.key.clone(), record.body.clone(), Save::Any)?.fields;
-    Ok(Stored { record, fields })
+    Ok(Stored::new(record, fields))
 }
 
 /// What the record of a stream says of it.
 pub(super) fn stream_value(stored: &Stored, place: Place) -> Option<StreamValue> {
-    let body = &stored.record.body;
+    let body = stored.body();
     let number = |name: &str| u64::try_from(body.member(name)?.to_i64()?).ok();
     Some(StreamValue {
         birth: u64::from_str_radix(&body.member("birth")?.to_text()?, 16).ok()?,
@@ -103,7 +103,7 @@ pub(super) fn stream_value(stored: &Stored, place: Place) -> Option<StreamValue>
 
 /// What the record of a blob says of it.
 pub(super) fn blob_value(stored: &Stored) -> Option<(Hash, BlobChange)> {
-    let body = &stored.record.body;
+    let body = stored.body();
     let number = |name: &str| u64::try_from(body.member(name)?.to_i64()?).ok();
     let change = BlobChange {
         size: number("size")?,

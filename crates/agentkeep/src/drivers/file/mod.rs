@@ -6,6 +6,7 @@
 mod changes;
 mod check;
 mod checkpoint;
+mod committing;
 mod document;
 mod draft;
 mod escape;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::changes::{BlobChange, RecordChange, SpaceChange, StreamValue};
 use super::document;
 use crate::driver::{Committed, Hash, Head, Record};
-use crate::drivers::kernel::built_in::{blob_record, stream_body, stream_record};
+use crate::drivers::kernel::built_in::{blob_record, stream_record};
 use crate::drivers::kernel::{BlobState, Operations, Rows, Stored, StreamKey, is_names};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
@@ -140,7 +140,8 @@ impl Space {
 pub(super) fn fingerprint(stored: &Stored) -> u64 {
     let record = &stored.record;
     let version = record.version.to_le_bytes();
-    let parts = [record.key.encoded().as_bytes(), &version, record.body.as_str().as_bytes()];
+    let body = stored.body().as_str();
+    let parts = [record.key.encoded().as_bytes(), &version, body.as_bytes()];
     // Twice, with different beginnings: 64 bits are enough that nothing passes by chance.
     let low = checksum(parts);
     let high = checksum([[1].as_slice()].into_iter().chain(parts));
@@ -160,13 +161,7 @@ impl StreamValue {
 
     /// The record of the built-in table.
     pub(super) fn record(&self, key: &StreamKey) -> Result<Stored> {
-        document::stored(Record {
-            key: stream_record(key)?,
-            body: stream_body(key, &self.head()),
-            version: self.version,
-            turn: None,
-            refs: Vec::new(),
-        })
+        Ok(Stored::of_stream(stream_record(key)?, self.version, self.head()))
     }
 }
 
@@ -194,7 +189,7 @@ impl<'a> RecordChange<'a> {
             version: stored.record.version,
             turn: stored.record.turn.as_ref().map(|turn| turn.as_str().into()),
             refs: stored.record.refs.iter().map(|hash| *hash.as_bytes()).collect(),
-            body: stored.record.body.as_str().into(),
+            body: stored.body().as_str().into(),
         });
         Self { table: key.table().name.into(), key: key.encoded().into(), value }
     }

@@ -31,7 +31,7 @@ impl<'a> View<'a> {
     pub(super) fn get(&self, keys: &[Key]) -> Result<Vec<Option<Record>>> {
         let record = |key: &Key| {
             let stored = self.rows(key.table())?.get(key);
-            Ok(stored.map(|stored| stored.record.clone()))
+            Ok(stored.map(|stored| stored.told()))
         };
         keys.iter().map(record).collect()
     }

@@ -1,20 +1,15 @@
 //! The one thread that writes. Commits that wait together become one group: one frame of the
 //! journal, brought to the disk once.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::checkpoint;
-use super::draft::{Draft, Work};
-use super::group::{self, Prepared};
-use super::space::Space;
-use super::store::{State, Store, closed, lock};
+use super::store::{Store, closed, lock};
+use super::{checkpoint, committing};
 use crate::driver::{Batch, Committed, MAX_BATCH_BYTES, Operation};
-use crate::drivers::{io_error, kernel};
 use crate::error::{Error, Kind, Result};
 use crate::schema::Namespace;
 
@@ -22,18 +17,16 @@ use crate::schema::Namespace;
 const GROUP: usize = 64;
 /// Bytes of bodies and blobs after which a group takes no more commits.
 const GROUP_BYTES: usize = MAX_BATCH_BYTES;
-/// What is in the journal is brought into its place when the journal is so long,
-const JOURNAL: u64 = 16 << 20;
-/// or when nothing happened for so long.
+/// What is in the journal is brought into its place when nothing happened for so long.
 const IDLE: Duration = Duration::from_secs(1);
 
-type Answer = Result<Committed>;
+pub(super) type Answer = Result<Committed>;
 
 #[derive(Debug)]
-struct Asked {
-    batch: Batch,
-    digest: Option<[u8; 32]>,
-    since: Instant,
+pub(super) struct Asked {
+    pub(super) batch: Batch,
+    pub(super) digest: Option<[u8; 32]>,
+    pub(super) since: Instant,
     answer: oneshot::Sender<(Answer, Batch)>,
 }
 
@@ -62,7 +55,7 @@ impl std::fmt::Debug for Job {
 impl Writer {
     pub(super) fn start(store: Arc<Store>) -> Result<Self> {
         let (jobs, queue) = mpsc::channel();
-        let mut work = Thread { store: Arc::clone(&store), queue, idle: false };
+        let mut work = Thread { store: Arc::clone(&store), queue, held: None, idle: false };
         let thread = std::thread::Builder::new()
             .name("agentkeep-writer".to_owned())
             .spawn(move || work.run())
@@ -111,7 +104,7 @@ impl Writer {
     }
 }
 
-fn poisoned() -> Error {
+pub(super) fn poisoned() -> Error {
     Error::new(Kind::Poisoned, "the disk failed at an earlier commit")
         .advice("check the disk, then close the store and open it again")
 }
@@ -119,6 +112,8 @@ fn poisoned() -> Error {
 struct Thread {
     store: Arc<Store>,
     queue: mpsc::Receiver<Job>,
+    /// Taken from the queue while a group that it does not belong to was growing.
+    held: Option<Job>,
     /// True when all that the journal has is in its place.
     idle: bool,
 }
@@ -126,24 +121,18 @@ struct Thread {
 impl Thread {
     fn run(&mut self) {
         loop {
-            let job = if self.idle {
+            let job = if let Some(held) = self.held.take() {
+                Ok(held)
+            } else if self.idle {
                 self.queue.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
             } else {
                 self.queue.recv_timeout(IDLE)
             };
-            let upkeep = match job {
+            match job {
                 Ok(Job::Commit(asked)) => self.group(*asked),
-                Ok(Job::Upkeep(work)) => Some(Job::Upkeep(work)),
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    self.settle();
-                    None
-                }
-                Ok(Job::End) | Err(mpsc::RecvTimeoutError::Disconnected) => Some(Job::End),
-            };
-            match upkeep {
-                Some(Job::Upkeep(work)) => work(&self.store),
-                Some(_) => break,
-                None => {}
+                Ok(Job::Upkeep(work)) => work(&self.store),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.settle(),
+                Ok(Job::End) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
         // Whoever still waits in the queue learns by its end that the store is closed.
@@ -160,192 +149,76 @@ impl Thread {
         }
     }
 
-    /// Commits what waits; answers what came up that is no commit.
-    fn group(&mut self, first: Asked) -> Option<Job> {
+    /// Commits what waits, and what comes while it is being applied.
+    fn group(&mut self, first: Asked) {
         self.idle = false;
-        let mut group = vec![first];
-        let mut other = None;
-        let mut bytes = group.first().map_or(0, |asked| weight(&asked.batch));
-        while group.len() < GROUP && bytes < GROUP_BYTES {
-            match self.queue.try_recv() {
-                Ok(Job::Commit(asked)) => {
-                    bytes += weight(&asked.batch);
-                    group.push(*asked);
-                }
-                Ok(job) => {
-                    other = Some(job);
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-        let answers = self.answers(&group);
-        for (asked, answer) in group.into_iter().zip(answers) {
+        let mut group = Group {
+            bytes: weight(&first.batch),
+            asked: vec![first],
+            queue: Some(&self.queue),
+            held: &mut self.held,
+            only: None,
+        };
+        let answers = committing::answers(&self.store, &mut group);
+        for (asked, answer) in group.asked.into_iter().zip(answers) {
             // A caller that went away has its commit all the same.
             let _ = asked.answer.send((answer, asked.batch));
         }
-        other
     }
+}
 
-    fn answers(&self, group: &[Asked]) -> Vec<Answer> {
-        match self.commit(group) {
-            Ok(answers) => answers,
-            // Which of them it was is not known: each alone gets an answer of its own.
-            Err(error) if group.len() > 1 && error.kind() != Kind::OutcomeUnknown => group
-                .iter()
-                .map(|asked| {
-                    let mut answers = self.commit(std::slice::from_ref(asked))?;
-                    answers.pop().unwrap_or_else(|| Err(closed()))
-                })
-                .collect(),
-            Err(error) => {
-                let unknown = error.kind() == Kind::OutcomeUnknown;
-                let mut first = Some(error);
-                group
-                    .iter()
-                    .map(|_| {
-                        Err(first
-                            .take()
-                            .unwrap_or_else(|| if unknown { unsure() } else { poisoned() }))
-                    })
-                    .collect()
+/// Commits that become one, and where more of them come from.
+pub(super) struct Group<'a> {
+    asked: Vec<Asked>,
+    queue: Option<&'a mpsc::Receiver<Job>>,
+    held: &'a mut Option<Job>,
+    bytes: usize,
+    /// When the others are left out.
+    only: Option<usize>,
+}
+
+impl Group<'_> {
+    /// The commit at a place, as far as they have come. A group takes those of a namespace that
+    /// is `known`; another one begins the next group.
+    pub(super) fn at(
+        &mut self,
+        place: usize,
+        known: impl Fn(&Namespace) -> bool,
+    ) -> Option<&Asked> {
+        let grows = place == self.asked.len() && place < GROUP && self.bytes < GROUP_BYTES;
+        if let (true, None, Some(queue)) = (grows, self.only, self.queue) {
+            match queue.try_recv() {
+                Ok(Job::Commit(asked)) if known(&asked.batch.namespace) => self.push(*asked),
+                Ok(job) => {
+                    *self.held = Some(job);
+                    self.queue = None;
+                }
+                Err(_) => {}
             }
         }
+        self.asked().get(place)
     }
 
-    /// Commits a group: all that is not refused, or nothing.
-    fn commit(&self, group: &[Asked]) -> Result<Vec<Answer>> {
-        let store = &*self.store;
-        if store.is_poisoned() {
-            return Err(poisoned());
-        }
-        let since = group.first().map_or_else(Instant::now, |asked| asked.since);
-        let _held = store.lock.hold(store.deadline(since))?;
-        store.catch_up()?;
-        for asked in group {
-            store.bring_in(&asked.batch.namespace)?;
-        }
-        let (answers, prepared) = draft(store, group)?;
-        let Some(prepared) = prepared else { return Ok(answers) };
-        write(store, prepared)?;
-        for (asked, answer) in group.iter().zip(&answers) {
-            if answer.as_ref().is_ok_and(|committed| !committed.replayed) {
-                store.hub.committed(&asked.batch);
-            }
-        }
-        if store.state().position.end > JOURNAL {
-            // What fails here fails again, and is told, at the next commit or when closing.
-            let _ = checkpoint::run(store);
-        }
-        Ok(answers)
+    fn push(&mut self, asked: Asked) {
+        self.bytes += weight(&asked.batch);
+        self.asked.push(asked);
     }
-}
 
-/// What each commit answers, and what they change together.
-fn draft(store: &Store, group: &[Asked]) -> Result<(Vec<Answer>, Option<Prepared>)> {
-    let state = store.state();
-    let time = now().max(state.time);
-    let mut drafts: BTreeMap<Namespace, Draft> = BTreeMap::new();
-    let mut spaces: BTreeMap<Namespace, Arc<Space>> = BTreeMap::new();
-    let mut names = HashMap::new();
-    let mut answers = Vec::with_capacity(group.len());
-    for asked in group {
-        let namespace = &asked.batch.namespace;
-        let home = state.home(namespace)?;
-        let space = spaces.entry(namespace.clone()).or_insert_with(|| Arc::clone(&home.space));
-        let draft = drafts.entry(namespace.clone()).or_insert_with(|| Draft::new(space));
-        let known = match home.operations.replay(&asked.batch) {
-            Ok(None) => draft.operations.replay(&asked.batch),
-            known => known,
-        };
-        let answer = match known {
-            Ok(Some(committed)) => Ok(committed),
-            Ok(None) => apply(store, &state, space, draft, &mut names, asked, time),
-            Err(error) => Err(error),
-        };
-        answers.push(answer);
-    }
-    drop(state);
-    let is_named =
-        |namespace: &Namespace| names.keys().any(|key| key.first() == namespace.as_str());
-    drafts.retain(|namespace, draft| !draft.is_empty() || is_named(namespace));
-    let prepared = group::prepare(store, &spaces, time, drafts, names)?;
-    Ok((answers, prepared))
-}
-
-fn apply(
-    store: &Store,
-    state: &State,
-    space: &Space,
-    draft: &mut Draft,
-    names: &mut HashMap<crate::schema::Key, Option<Arc<kernel::Stored>>>,
-    asked: &Asked,
-    time: i64,
-) -> Answer {
-    asked.batch.validate()?;
-    let mut work = Work {
-        store,
-        namespace: &asked.batch.namespace,
-        names: &state.names,
-        changed_names: names,
-        space,
-        draft,
-        undo: Vec::new(),
-    };
-    let committed = kernel::apply(&mut work, time, &asked.batch)?;
-    if let (Some(operation), Some(digest)) = (&asked.batch.operation, asked.digest) {
-        draft.operations.remember(operation.clone(), digest, committed.clone());
-        draft.remembered.push((operation.clone(), digest, committed.clone()));
-    }
-    Ok(committed)
-}
-
-/// Makes a prepared group count: the journal, then everybody's knowledge of it.
-fn write(store: &Store, prepared: Prepared) -> Result<()> {
-    let before = store.state().position;
-    let cannot = |error: &std::io::Error| {
-        io_error(error, "the journal cannot be written", &store.base.place("journal.0"))
-    };
-    let after = store.journal.append(before, &prepared.frame).map_err(|error| cannot(&error))?;
-    if store.options.sync()
-        && let Err(error) = store.journal.sync(before.number)
-    {
-        return Err(unsure().caused_by(error));
-    }
-    if let Err(error) = store.generation.publish(after) {
-        // The others would not learn of it.
-        store.poison();
-        return Err(unsure().caused_by(error));
-    }
-    let mut state = store.state_mut();
-    state.position = after;
-    state.time = prepared.time;
-    if !prepared.names.is_empty() {
-        let names = Arc::make_mut(&mut state.names);
-        for (key, stored) in prepared.names {
-            names.set(&key, stored);
+    pub(super) fn asked(&self) -> &[Asked] {
+        match self.only {
+            Some(place) => self.asked.get(place..=place).unwrap_or_default(),
+            None => &self.asked,
         }
     }
-    for (namespace, install) in prepared.installs {
-        if let Some(home) = state.homes.get_mut(&namespace) {
-            home.install(install);
-        }
-    }
-    drop(state);
-    for added in prepared.added {
-        let index = store.index(&added.namespace, &added.key, &added.value);
-        let mut index = lock(&index);
-        for (at, length, entry) in added.lines {
-            index.push(at, &entry, length);
-        }
-    }
-    checkpoint::remove(store, &prepared.obsolete);
-    Ok(())
-}
 
-fn unsure() -> Error {
-    Error::new(Kind::OutcomeUnknown, "the disk failed while the commit was written")
-        .advice("reopen the store and look, or repeat it under its operation id")
+    /// Leaves out all but one, and takes no more.
+    pub(super) fn leave_only(&mut self, place: usize) {
+        self.only = Some(place);
+    }
+
+    pub(super) fn leave_all(&mut self) {
+        self.only = None;
+    }
 }
 
 /// Bytes of bodies and blobs.
@@ -358,9 +231,4 @@ fn weight(batch: &Batch) -> usize {
         _ => 0,
     };
     batch.operations.iter().map(weight).sum()
-}
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
 }

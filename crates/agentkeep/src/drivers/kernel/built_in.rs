@@ -15,15 +15,16 @@ pub(in crate::drivers) fn blob_record(hash: Hash) -> Result<Key> {
     Key::new(&BLOBS, [hash.to_hex().as_str()])
 }
 
-/// The body of a stream's record.
-pub(in crate::drivers) fn stream_body((log, stream): &(&str, Stream), head: &Head) -> Json {
-    let mut body = ObjectEditor::default();
-    body.set("log", &Json::string(log)).set("stream", &Json::string(stream.as_str()));
-    body.set("birth", &Json::string(&format!("{:016x}", head.birth)));
-    body.set("first", &integer(head.first)).set("last", &integer(head.last));
-    body.set("count", &integer(head.count)).set("bytes", &integer(head.bytes));
-    body.set("updated", &Json::integer(head.updated));
-    body.finish()
+/// The body of the record with this key.
+pub(in crate::drivers) fn stream_body(key: &Key, head: &Head) -> Json {
+    let mut parts = key.parts().map(Json::string);
+    let (log, stream) = (parts.next().unwrap_or_else(Json::null), parts.next());
+    let stream = stream.unwrap_or_else(Json::null);
+    let Head { birth, first, last, count, bytes, updated } = head;
+    Json::assembled(format!(
+        "{{\"log\":{log},\"stream\":{stream},\"birth\":\"{birth:016x}\",\"first\":{first},\
+         \"last\":{last},\"count\":{count},\"bytes\":{bytes},\"updated\":{updated}}}"
+    ))
 }
 
 /// The body of a blob's record.

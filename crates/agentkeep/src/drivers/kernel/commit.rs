@@ -14,7 +14,7 @@ pub(super) struct Commit<'a, G> {
     pub(super) turn: Option<&'a Turn>,
     pub(super) time: i64,
     /// What the built-in tables have to be told of.
-    pub(super) changed_streams: BTreeSet<StreamKey>,
+    pub(super) changed_streams: Vec<StreamKey>,
     pub(super) changed_blobs: BTreeSet<Hash>,
     /// True when it made something, so that the namespace must have its record.
     pub(super) made: bool,
@@ -31,7 +31,7 @@ pub(in crate::drivers) fn apply<G: Ground>(
         namespace: &batch.namespace,
         turn: batch.turn.as_ref(),
         time,
-        changed_streams: BTreeSet::new(),
+        changed_streams: Vec::new(),
         changed_blobs: BTreeSet::new(),
         made: false,
     };

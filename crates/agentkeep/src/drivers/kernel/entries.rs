@@ -27,7 +27,7 @@ impl<G: Ground> Commit<'_, G> {
             self.set_head(&key, Head { first, last, count, bytes, ..head });
         }
         if new {
-            self.changed_streams.insert(key);
+            self.changed_streams.push(key);
         }
         self.made = true;
         Ok(Outcome::Appended { numbers })
@@ -153,6 +153,6 @@ impl<G: Ground> Commit<'_, G> {
     fn set_head(&mut self, key: &StreamKey, mut head: Head) {
         head.updated = self.time;
         self.ground.set_head(key, head);
-        self.changed_streams.insert(key.clone());
+        self.changed_streams.push(key.clone());
     }
 }

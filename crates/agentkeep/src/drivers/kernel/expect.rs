@@ -11,22 +11,27 @@ impl<G: Ground> Commit<'_, G> {
         match expect {
             Expect::Absent(key) => {
                 let there = self.ground.stored(key)?.is_some();
-                unless(!there, Kind::AlreadyExists, "the record exists already", || key.to_string())
+                unless(
+                    !there,
+                    Kind::AlreadyExists,
+                    || "the record exists already",
+                    || key.to_string(),
+                )
             }
             Expect::Exists(key) => {
                 let there = self.ground.stored(key)?.is_some();
-                unless(there, Kind::NotFound, "the record does not exist", || key.to_string())
+                unless(there, Kind::NotFound, || "the record does not exist", || key.to_string())
             }
             Expect::Version(key, version) => {
                 let found = self.ground.stored(key)?.map_or(0, |stored| stored.record.version);
-                let message = format!("the record has version {found}, not {version}");
-                unless(found == *version, Kind::Conflict, &message, || key.to_string())
+                let message = || format!("the record has version {found}, not {version}");
+                unless(found == *version, Kind::Conflict, message, || key.to_string())
             }
             Expect::LogEnds(log, stream, last) => {
                 let key = (self.ground.log(log)?, stream.clone());
                 let found = self.ground.head(&key).map_or(0, |head| head.last);
-                let message = format!("the stream ends at {found}, not {last}");
-                unless(found == *last, Kind::Conflict, &message, || stream_place(&key))
+                let message = || format!("the stream ends at {found}, not {last}");
+                unless(found == *last, Kind::Conflict, message, || stream_place(&key))
             }
             Expect::NoRecord(table, index, value) => {
                 let place = || format!("{} {}", table.name, index.name);
@@ -34,16 +39,21 @@ impl<G: Ground> Commit<'_, G> {
                     Error::new(Kind::InvalidInput, "the table has no such index over a field")
                         .at(place())
                 })?;
-                unless(!there, Kind::Conflict, "a record has the value", place)
+                unless(!there, Kind::Conflict, || "a record has the value", place)
             }
             Expect::BlobPresent(hash) => {
                 let there = self.ground.blob(*hash).is_some();
-                unless(there, Kind::NotFound, "the blob is not there", || format!("blob {hash}"))
+                unless(there, Kind::NotFound, || "the blob is not there", || format!("blob {hash}"))
             }
         }
     }
 }
 
-fn unless(holds: bool, kind: Kind, message: &str, place: impl Fn() -> String) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::new(kind, message).at(place())) }
+fn unless<M: Into<String>>(
+    holds: bool,
+    kind: Kind,
+    message: impl Fn() -> M,
+    place: impl Fn() -> String,
+) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::new(kind, message()).at(place())) }
 }

@@ -39,7 +39,7 @@ pub(in crate::drivers) fn page(places: &Places, find: &Find) -> Result<Found> {
         let end = |last: &&Stored| find.continuation(values(last, find), &last.record.key);
         found.next = stored.last().map(end);
     }
-    found.records = stored.into_iter().map(|stored| stored.record.clone()).collect();
+    found.records = stored.into_iter().map(Stored::told).collect();
     Ok(found)
 }
 

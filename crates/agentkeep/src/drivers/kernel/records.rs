@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::commit::Commit;
 use super::ground::Ground;
 use super::rows::Stored;
-use crate::driver::{Outcome, Put, Record, Save};
+use crate::driver::{Head, Outcome, Put, Record, Save};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, NAMESPACES};
 
@@ -46,10 +46,21 @@ impl<G: Ground> Commit<'_, G> {
             turn: self.turn.filter(|_| with_turn).cloned(),
             refs,
         };
-        let stored = Stored { record, fields: put.fields.clone() };
+        let stored = Stored::new(record, put.fields.clone());
         self.ground.set_record(key, Some(Arc::new(stored)));
         self.release(old.as_ref().map_or(&[], |old| &old.record.refs));
         Ok(before + 1)
+    }
+
+    /// Writes the record of a stream, which nothing refers from.
+    pub(super) fn write_stream(&mut self, key: &Key, head: Head) -> Result<()> {
+        let before = match self.ground.stored(key)? {
+            Some(old) => old.record.version,
+            None => self.ground.floor(key.table()),
+        };
+        let stored = Stored::of_stream(key.clone(), before + 1, head);
+        self.ground.set_record(key, Some(Arc::new(stored)));
+        Ok(())
     }
 
     pub(super) fn delete(&mut self, key: &Key) -> Result<Outcome> {

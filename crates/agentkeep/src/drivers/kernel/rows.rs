@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use crate::driver::{CheckReport, Record};
+use super::built_in::stream_body;
+use crate::driver::{CheckReport, Head, Record};
+use crate::json::Json;
 use crate::schema::{BY_KEY, BY_TURN, FieldValue, Index, Key, Order, Table, Value, index_entries};
 
 /// A record with its indexed fields.
 #[derive(Debug)]
 pub(in crate::drivers) struct Stored {
+    /// All of it but the body, which [`body`](Self::body) tells.
     pub(in crate::drivers) record: Record,
     pub(in crate::drivers) fields: Vec<FieldValue>,
+    /// Of a stream's record: what the body is made from when somebody asks for it. Every append
+    /// writes one, and hardly any is read.
+    head: Option<(Head, OnceLock<Json>)>,
 }
 
 /// One table. A clone, made when a snapshot holds the other one, shares all records and places.
@@ -27,6 +33,29 @@ pub(in crate::drivers) struct Rows {
 pub(in crate::drivers) type Places = BTreeMap<Arc<[u8]>, Arc<Stored>>;
 
 impl Stored {
+    pub(in crate::drivers) fn new(record: Record, fields: Vec<FieldValue>) -> Self {
+        Self { record, fields, head: None }
+    }
+
+    /// The record of a stream.
+    pub(in crate::drivers) fn of_stream(key: Key, version: u64, head: Head) -> Self {
+        static NONE: LazyLock<Json> = LazyLock::new(Json::null);
+        let record = Record { key, body: NONE.clone(), version, turn: None, refs: Vec::new() };
+        Self { record, fields: Vec::new(), head: Some((head, OnceLock::new())) }
+    }
+
+    pub(in crate::drivers) fn body(&self) -> &Json {
+        match &self.head {
+            None => &self.record.body,
+            Some((head, body)) => body.get_or_init(|| stream_body(&self.record.key, head)),
+        }
+    }
+
+    /// The record as readers get it.
+    pub(in crate::drivers) fn told(&self) -> Record {
+        Record { body: self.body().clone(), ..self.record.clone() }
+    }
+
     fn places(&self, index: &Index) -> impl Iterator<Item = Arc<[u8]>> {
         let key = &self.record.key;
         let turn = self.record.turn.as_ref();
@@ -52,6 +81,7 @@ impl Rows {
         self.records.len()
     }
 
+    /// All records, without their bodies.
     pub(in crate::drivers) fn all(&self) -> impl Iterator<Item = &Record> {
         self.records.values().map(|stored| &stored.record)
     }
@@ -66,8 +96,21 @@ impl Rows {
         key: &Key,
         new: Option<Arc<Stored>>,
     ) -> Option<Arc<Stored>> {
-        let old = self.records.remove(key);
+        let old = match (&new, self.records.get_mut(key)) {
+            (Some(new), there) => there.map(|there| std::mem::replace(there, Arc::clone(new))),
+            (None, _) => self.records.remove(key),
+        };
         for (index, places) in &mut self.indexes {
+            // Over the key alone: what was there stays in its place.
+            if index.name == BY_KEY.name
+                && old.is_some()
+                && let Some(new) = &new
+            {
+                if let Some(place) = places.get_mut(key.encoded().as_bytes()) {
+                    *place = Arc::clone(new);
+                }
+                continue;
+            }
             for place in old.iter().flat_map(|old| old.places(index)) {
                 places.remove(&place);
             }
@@ -75,7 +118,9 @@ impl Rows {
                 places.extend(new.places(index).map(|place| (place, Arc::clone(new))));
             }
         }
-        self.records.extend(new.map(|stored| (key.clone(), stored)));
+        if old.is_none() {
+            self.records.extend(new.map(|new| (key.clone(), new)));
+        }
         old
     }
 
@@ -116,7 +161,7 @@ impl Rows {
     /// Recomputes fields and places from the bodies.
     pub(in crate::drivers) fn check(&self, namespace: &str, report: &mut CheckReport) {
         for stored in self.records.values() {
-            if !self.table.extract(&stored.record.body).is_ok_and(|found| found == stored.fields) {
+            if !self.table.extract(stored.body()).is_ok_and(|found| found == stored.fields) {
                 let place = format!("{namespace}{}", stored.record.key);
                 report.damaged(place, "its indexed fields are not those of its body");
             }

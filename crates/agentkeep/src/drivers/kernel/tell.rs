@@ -1,7 +1,7 @@
 //! The built-in tables, which tell of streams, blobs and namespaces. Records of streams and blobs
 //! carry no turn: they tell of what many turns did.
 
-use super::built_in::{blob_record, stream_body, stream_record};
+use super::built_in::{blob_record, stream_record};
 use super::commit::Commit;
 use super::ground::{Ground, StreamKey};
 use crate::driver::{Hash, Put, Save};
@@ -12,10 +12,12 @@ use crate::schema::{Key, NAMESPACES};
 impl<G: Ground> Commit<'_, G> {
     /// Brings the built-in tables up to date with what the commit did.
     pub(super) fn tell(&mut self) -> Result<()> {
-        for key in std::mem::take(&mut self.changed_streams) {
+        let mut streams = std::mem::take(&mut self.changed_streams);
+        streams.sort_unstable();
+        streams.dedup();
+        for key in streams {
             if let Some(head) = self.ground.head(&key) {
-                let body = stream_body(&key, &head);
-                self.write(&Put::new(stream_record(&key)?, body, Save::Any)?, false)?;
+                self.write_stream(&stream_record(&key)?, head)?;
             }
         }
         for hash in std::mem::take(&mut self.changed_blobs) {
@@ -35,7 +37,7 @@ impl<G: Ground> Commit<'_, G> {
 
     /// A reference that went and came again is no change.
     fn tell_blob(&mut self, key: Key, body: Json) -> Result<()> {
-        if self.ground.stored(&key)?.is_none_or(|stored| stored.record.body != body) {
+        if self.ground.stored(&key)?.is_none_or(|stored| *stored.body() != body) {
             self.write(&Put::new(key, body, Save::Any)?, false)?;
         }
         Ok(())

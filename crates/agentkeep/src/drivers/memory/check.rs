@@ -105,7 +105,9 @@ impl Check<'_> {
         if state.ids != ids.collect() {
             self.damaged(&stream_place(key), "the index of ids does not fit the entries");
         }
-        self.told(&STREAMS, stream_record(key).ok(), &stream_body(key, head));
+        let record = stream_record(key).ok();
+        let body = record.as_ref().map_or_else(Json::null, |record| stream_body(record, head));
+        self.told(&STREAMS, record, &body);
     }
 
     fn blobs(&mut self) {
@@ -147,7 +149,7 @@ impl Check<'_> {
     fn told(&mut self, table: &Table, key: Option<Key>, body: &Json) {
         let rows = self.space.tables.get(table.name);
         let stored = key.as_ref().and_then(|key| rows?.get(key));
-        if stored.is_none_or(|stored| stored.record.body != *body) {
+        if stored.is_none_or(|stored| stored.body() != body) {
             let place = key.map_or_else(|| table.name.to_owned(), |key| key.to_string());
             self.damaged(&place, "the record does not tell what is");
         }

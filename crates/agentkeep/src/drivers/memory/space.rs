@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::driver::{Blob, Entry, Hash, Head};
 use crate::drivers::kernel::{BlobState, Rows, StreamKey};
 use crate::error::{Error, Kind, Result};
@@ -31,7 +33,7 @@ pub(super) struct StreamState {
     pub(super) head: Head,
     /// By number; imports may leave gaps.
     pub(super) entries: VecDeque<Arc<Entry>>,
-    pub(super) ids: HashMap<EntryId, u64>,
+    pub(super) ids: HashMap<EntryId, u64, RandomState>,
 }
 
 /// A blob with its bytes.
@@ -82,7 +84,7 @@ impl Space {
 
 impl StreamState {
     pub(super) fn new(head: Head) -> Self {
-        Self { head, entries: VecDeque::new(), ids: HashMap::new() }
+        Self { head, entries: VecDeque::new(), ids: HashMap::default() }
     }
 
     /// The place of a number among the entries, or where it would be.

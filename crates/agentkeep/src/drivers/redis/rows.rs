@@ -118,9 +118,7 @@ fn turn_from(text: &str) -> Result<Option<Turn>> {
 
 fn stream_record<'a>(key: &Key, row: &[u8]) -> Option<Facts<'a>> {
     let (head, version) = head(row)?;
-    let mut parts = key.parts();
-    let (log, stream) = (parts.next()?, Stream::new(parts.next()?).ok()?);
-    Some((version, Told::Made(stream_body(&(log, stream), &head)), None, Vec::new()))
+    Some((version, Told::Made(stream_body(key, &head)), None, Vec::new()))
 }
 
 fn blob_record<'a>(key: &Key, row: &[u8]) -> Option<Facts<'a>> {

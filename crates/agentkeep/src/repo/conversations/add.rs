@@ -1,6 +1,7 @@
 //! Adding messages.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -37,9 +38,10 @@ impl Intent for AddIntent {
         let Some(planned) = plan.lineage(&self.session).await? else {
             return Err(not_found(&self.session));
         };
-        let mut lineage = (*planned.lineage).clone();
-        let stream = open_stream(&mut lineage);
-        let open_is_new = lineage != *planned.lineage;
+        let mut lineage = Arc::clone(&planned.lineage);
+        let open = lineage.open().map(|open| open.stream.clone());
+        let open_is_new = open.is_none();
+        let stream = open.unwrap_or_else(|| open_stream(Arc::make_mut(&mut lineage)));
         let known = self.known(plan, &lineage, open_is_new).await?;
         let (entries, placed) = self.entries(&known)?;
         let before = lineage.closed_len();
@@ -57,11 +59,8 @@ impl Intent for AddIntent {
     }
 }
 
-/// The stream that new messages go to; a closed lineage gets another one.
+/// Gives a closed lineage a stream that new messages go to.
 fn open_stream(lineage: &mut Lineage) -> Stream {
-    if let Some(open) = lineage.open() {
-        return open.stream.clone();
-    }
     let stream = Stream::unique("messages");
     lineage.segments.push(Segment { stream: stream.clone(), from: 1, to: None });
     stream
@@ -73,7 +72,7 @@ impl AddIntent {
     async fn known(
         &self,
         plan: &Plan<'_>,
-        lineage: &Lineage,
+        lineage: &Arc<Lineage>,
         open_is_new: bool,
     ) -> Result<HashMap<EntryId, (u64, Message)>> {
         let only_open = lineage.segments.len() == 1;
@@ -82,7 +81,9 @@ impl AddIntent {
         }
         let ids: Vec<EntryId> =
             self.messages.iter().filter_map(Message::entry_id).cloned().collect();
-        let found = View::of(plan.space, &self.session, lineage.clone()).by_ids(&ids).await?;
+        let view = View::of(plan.space, &self.session, Arc::clone(lineage));
+        // In a box: without it, every future of an append would be as large as this one.
+        let found = Box::pin(view.by_ids(&ids)).await?;
         let by_id = |stored: crate::model::StoredMessage| {
             let id = stored.message.entry_id().cloned()?;
             Some((id, (stored.index, stored.message)))
@@ -95,7 +96,9 @@ impl AddIntent {
         &self,
         known: &HashMap<EntryId, (u64, Message)>,
     ) -> Result<(Vec<NewEntry>, Vec<Placed>)> {
-        let (mut entries, mut placed) = (Vec::<NewEntry>::new(), Vec::new());
+        let count = self.messages.len();
+        let (mut entries, mut placed) =
+            (Vec::<NewEntry>::with_capacity(count), Vec::with_capacity(count));
         let mut new: HashMap<&EntryId, usize> = HashMap::new();
         for message in &self.messages {
             let id = message.entry_id();
@@ -109,7 +112,9 @@ impl AddIntent {
                 placed.push(Placed::Entry(entry));
                 continue;
             }
-            if let Some(id) = id {
+            if let Some(id) = id
+                && count > 1
+            {
                 new.insert(id, entries.len());
             }
             placed.push(Placed::Entry(entries.len()));

@@ -2,7 +2,7 @@
 
 use super::lineage::Lineage;
 use super::pending::Pending;
-use super::view::{First, with_view};
+use super::view::{First, Views};
 use crate::driver::{MAX_LIMIT, Read, Stretch, Which};
 use crate::error::{Kind, Result};
 use crate::repo::space::Space;
@@ -40,7 +40,7 @@ pub(super) async fn of(space: &Space, ids: &[&str]) -> Result<Vec<Option<u64>>> 
 }
 
 async fn one(space: &Space, id: &str) -> Result<Option<u64>> {
-    let count = with_view(space, id, First::End, async |view| view.count().await.map(Some)).await;
+    let count = async { Views::of(space, id, First::End).next().await?.count().await }.await;
     match count {
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == Kind::NotFound => Ok(None),

@@ -102,7 +102,7 @@ pub(super) async fn take_session(plan: &mut Plan<'_>, id: &str, erase: bool) -> 
         for stream in planned.lineage.clone().streams() {
             sweep::note(plan, stream, erase)?;
         }
-        plan.delete_lineage(id)?;
+        plan.delete_lineage(id);
     }
     plan.push(Operation::Delete(Key::new(&SESSIONS, [id])?));
     Ok(())

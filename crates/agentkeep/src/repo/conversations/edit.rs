@@ -67,11 +67,15 @@ pub(super) async fn expect_visible(plan: &mut Plan<'_>, session: &str) -> Result
     if pending.is_clear() {
         return Ok(());
     }
-    let record = plan.get(&Session::key(session)?).await?;
-    if let Some(record) = record
-        && Session::from_json(record.body)?.hidden(plan.space, &pending).await?
-    {
-        return Err(not_found(session));
-    }
-    Ok(())
+    // In a box: it is rare.
+    Box::pin(async {
+        let record = plan.get(&Session::key(session)?).await?;
+        if let Some(record) = record
+            && Session::from_json(record.body)?.hidden(plan.space, &pending).await?
+        {
+            return Err(not_found(session));
+        }
+        Ok(())
+    })
+    .await
 }

@@ -65,7 +65,7 @@ impl Intent for ForkSession {
         let taken = Error::new(Kind::AlreadyExists, format!("there is a session {id:?} already"))
             .advice("give the fork another id");
         plan.expect(Expect::Absent(key.clone()), Guard::Answer(taken));
-        plan.create_lineage(id, lineage);
+        plan.create_lineage(id, lineage)?;
         plan.put(key, self.session.json().clone(), Save::Any)
     }
 }

@@ -47,22 +47,29 @@ impl Lineage {
 
     /// The lineage of a session with its version, as it is now; `None` when there is no session.
     pub(crate) async fn load(space: &Space, session: &str) -> Result<Option<(Arc<Self>, u64)>> {
-        let key = Key::new(&LINEAGES, [session])?;
-        let Some(record) = space.get(&key).await? else {
-            space.forget(&key);
+        Self::load_by(space, &Self::key(session)?).await
+    }
+
+    async fn load_by(space: &Space, key: &Key) -> Result<Option<(Arc<Self>, u64)>> {
+        let Some(record) = space.get(key).await? else {
+            space.forget(key);
             return Ok(None);
         };
         let (lineage, version) = Self::of_record(&record)?;
         let lineage = Arc::new(lineage);
-        space.remember(key, Arc::clone(&lineage), version);
+        space.remember(key.clone(), Arc::clone(&lineage), version);
         Ok(Some((lineage, version)))
     }
 
+    pub(crate) fn key(session: &str) -> Result<Key> {
+        Key::new(&LINEAGES, [session])
+    }
+
     /// As [`load`](Self::load), from memory if it is there: the commit must check the version.
-    pub(crate) async fn cached(space: &Space, session: &str) -> Result<Option<(Arc<Self>, u64)>> {
-        match space.remembered(&Key::new(&LINEAGES, [session])?) {
+    pub(crate) async fn cached(space: &Space, key: &Key) -> Result<Option<(Arc<Self>, u64)>> {
+        match space.remembered(key) {
             Some(remembered) => Ok(Some(remembered)),
-            None => Self::load(space, session).await,
+            None => Box::pin(Self::load_by(space, key)).await,
         }
     }
 

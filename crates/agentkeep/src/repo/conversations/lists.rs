@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::pending::Pending;
-use crate::driver::Find;
+use crate::driver::{Find, Record};
 use crate::error::Result;
 use crate::json::Json;
 use crate::model::{Container, Image, Session};
@@ -19,6 +19,8 @@ pub(crate) trait Kept: Sized + Send + Sync {
     const WHAT: &'static str;
 
     fn parse(json: Json) -> Result<Self>;
+    /// As it is stored under this id.
+    fn stored(json: Json, id: &str) -> Result<Self>;
     fn json(&self) -> &Json;
     fn id(&self) -> &str;
 
@@ -39,6 +41,10 @@ macro_rules! kept {
 
             fn parse(json: Json) -> Result<Self> {
                 Self::from_json(json)
+            }
+
+            fn stored(json: Json, id: &str) -> Result<Self> {
+                $type::stored(json, id)
             }
 
             fn json(&self) -> &Json {
@@ -63,11 +69,15 @@ kept!(Session, SESSIONS, "session", |this, space, pending| {
     pending.hides_session(space, this).await
 });
 
+fn of_record<T: Kept>(record: &Record) -> Result<T> {
+    T::stored(record.body.clone(), record.key.first()).map_err(|e| e.at(record.key.to_string()))
+}
+
 /// One of them with its version.
 pub(crate) async fn get<T: Kept>(space: &Space, id: &str) -> Result<Option<(T, u64)>> {
     let found = space.get_many(&[T::key(id)?, Pending::key()?]).await?;
     let [Some(record), pending] = found.as_slice() else { return Ok(None) };
-    let value = T::parse(record.body.clone()).map_err(|e| e.at(record.key.to_string()))?;
+    let value = of_record::<T>(record)?;
     let pending = Pending::of_record(pending.as_ref())?;
     if value.hidden(space, &pending).await? {
         return Ok(None);
@@ -84,20 +94,24 @@ pub(crate) async fn page<T: Kept>(
 ) -> Result<Page<T>> {
     let mut find = Find::by(T::TABLE, index)?.after(list.continuation()?);
     find.equal.extend(equal.map(Value::text));
-    // Before the records: what a finished deletion has taken must not come from between.
-    let pending = Pending::load(space).await?;
+    find.limit = list.limit();
+    // First: what a finished deletion has taken must not come from between.
+    let ([pending], mut found) = space.get_and_find([Pending::key()?], &find).await?;
+    let pending = Pending::remembering(space, pending.as_ref())?;
     let mut items = Vec::new();
     loop {
-        find.limit = list.limit() - items.len();
-        let found = space.find(&find).await?;
         for record in found.records {
-            let value = T::parse(record.body).map_err(|e| e.at(record.key.to_string()))?;
+            let value = of_record::<T>(&record)?;
             if !value.hidden(space, &pending).await? {
                 items.push(value);
             }
         }
         match found.next {
-            Some(next) if items.len() < list.limit() => find.after = Some(next),
+            Some(next) if items.len() < list.limit() => {
+                find.after = Some(next);
+                find.limit = list.limit() - items.len();
+                found = space.find(&find).await?;
+            }
             next => return Ok(Page { items, next: next.map(|next| next.token()) }),
         }
     }

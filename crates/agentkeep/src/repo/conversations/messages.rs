@@ -6,7 +6,7 @@ use super::add::{AddIntent, Added};
 use super::collect;
 use super::cut::{Cut, CutIntent, Taken};
 use super::edit::EditIntent;
-use super::view::{First, with_view};
+use super::view::{First, Views};
 use super::window::{estimate_tokens, window};
 use crate::error::Result;
 use crate::model::{Message, StoredMessage};
@@ -50,8 +50,7 @@ impl<'a> Messages<'a> {
     /// # Errors
     /// `NotFound` without the session.
     pub async fn count(&self) -> Result<u64> {
-        with_view(self.space, self.session, First::End, async |view| view.count().await.map(Some))
-            .await
+        self.views(First::End).next().await?.count().await
     }
 
     /// All messages, oldest first.
@@ -67,10 +66,12 @@ impl<'a> Messages<'a> {
     /// # Errors
     /// `NotFound` without the session.
     pub async fn last(&self, count: u64) -> Result<Vec<StoredMessage>> {
-        with_view(self.space, self.session, First::Last(count), async |view| {
-            view.last(u64::MAX, count).await
-        })
-        .await
+        let mut views = self.views(First::Last(count));
+        loop {
+            if let Some(found) = views.next().await?.last(u64::MAX, count).await? {
+                return Ok(found);
+            }
+        }
     }
 
     /// The messages in a range of indexes, which count from 0; what lies beyond the end is left
@@ -89,10 +90,12 @@ impl<'a> Messages<'a> {
             Bound::Excluded(&to) => to,
             Bound::Unbounded => u64::MAX,
         };
-        with_view(self.space, self.session, First::Range(from, to), async |view| {
-            view.range(from, to).await
-        })
-        .await
+        let mut views = self.views(First::Range(from, to));
+        loop {
+            if let Some(found) = views.next().await?.range(from, to).await? {
+                return Ok(found);
+            }
+        }
     }
 
     /// The message with this id; `None` when the session has none.
@@ -101,10 +104,8 @@ impl<'a> Messages<'a> {
     /// `NotFound` without the session, `InvalidId`.
     pub async fn get(&self, id: &str) -> Result<Option<StoredMessage>> {
         let id = crate::schema::EntryId::new(id)?;
-        with_view(self.space, self.session, First::Other, async |view| {
-            Ok(Some(view.by_ids(std::slice::from_ref(&id)).await?.into_iter().next()))
-        })
-        .await
+        let view = self.views(First::Other).next().await?;
+        Ok(view.by_ids(std::slice::from_ref(&id)).await?.into_iter().next())
     }
 
     /// The newest messages that cost at most `budget` tokens together, oldest first, as
@@ -125,10 +126,12 @@ impl<'a> Messages<'a> {
         budget: usize,
         tokens: impl Fn(&Message) -> usize + Sync,
     ) -> Result<Vec<StoredMessage>> {
-        with_view(self.space, self.session, First::Last(super::window::STEP), async |view| {
-            window(view, budget, &tokens).await
-        })
-        .await
+        let mut views = self.views(First::Last(super::window::STEP));
+        loop {
+            if let Some(found) = window(&views.next().await?, budget, &tokens).await? {
+                return Ok(found);
+            }
+        }
     }
 
     /// Takes the newest message away and answers it; `None` when there is none.
@@ -177,6 +180,10 @@ impl<'a> Messages<'a> {
     pub async fn truncate_after(&self, id: &str) -> Result<()> {
         self.commit(self.cut(Cut::After(id.to_owned()))).await?;
         collect::collect(self.space).await.map(|_| ())
+    }
+
+    fn views(&self, first: First) -> Views<'a> {
+        Views::of(self.space, self.session, first)
     }
 
     fn cut(&self, cut: Cut) -> CutIntent {

@@ -4,7 +4,7 @@
 //! from the commit that lists it; writers make their commits depend on the record's version. The
 //! same record lists the imports that have begun and not ended.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::imports::Import;
 use crate::driver::{Put, Record, Save};
@@ -75,7 +75,13 @@ impl std::fmt::Display for Root {
 
 impl Pending {
     pub(crate) fn key() -> Result<Key> {
-        Key::new(&DELETIONS, ["pending"])
+        // Every write depends on it.
+        static KEY: OnceLock<Key> = OnceLock::new();
+        if let Some(key) = KEY.get() {
+            return Ok(key.clone());
+        }
+        let key = Key::new(&DELETIONS, ["pending"])?;
+        Ok(KEY.get_or_init(|| key).clone())
     }
 
     /// These roots, to be written.
@@ -94,10 +100,14 @@ impl Pending {
 
     /// The deletions under way now.
     pub(crate) async fn load(space: &Space) -> Result<Arc<Self>> {
-        let key = Self::key()?;
-        let pending = Arc::new(Self::of_record(space.get(&key).await?.as_ref())?);
+        Self::remembering(space, space.get(&Self::key()?).await?.as_ref())
+    }
+
+    /// The deletions that this record lists, which has just been read.
+    pub(crate) fn remembering(space: &Space, record: Option<&Record>) -> Result<Arc<Self>> {
+        let pending = Arc::new(Self::of_record(record)?);
         // Remembered also when there is no such record, as version 0.
-        space.remember(key, Arc::clone(&pending), pending.version);
+        space.remember(Self::key()?, Arc::clone(&pending), pending.version);
         Ok(pending)
     }
 

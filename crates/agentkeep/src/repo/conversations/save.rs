@@ -74,7 +74,7 @@ impl<T: Savable> Intent for SaveIntent<T> {
         }
         let id = self.value.id();
         if T::HAS_MESSAGES && plan.lineage(id).await?.is_none() {
-            plan.create_lineage(id, Lineage::fresh());
+            plan.create_lineage(id, Lineage::fresh())?;
         }
         plan.put(T::key(id)?, self.value.json().clone(), self.options.save)
     }

@@ -297,7 +297,7 @@ impl Intent for Forget {
 
 async fn count(space: &Space, session: &str) -> Result<u64> {
     match Lineage::load(space, session).await? {
-        Some((lineage, _)) => View::of(space, session, (*lineage).clone()).count().await,
+        Some((lineage, _)) => View::of(space, session, lineage).count().await,
         None => Ok(0),
     }
 }

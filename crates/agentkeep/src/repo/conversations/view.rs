@@ -51,23 +51,35 @@ struct Asked {
     limit: u64,
 }
 
-/// Runs `read` on the conversation, again if a deletion came in between. What it asks for first
-/// is read ahead, by the lineage that is remembered.
-pub(crate) async fn with_view<'a, T>(
+/// Views of a conversation, one after the other: a read begins again with the next one if a
+/// deletion came in between. What it asks for first is read ahead, by the lineage that is
+/// remembered.
+///
+/// Not a function that is given the read as a closure: futures with one could not be sent to
+/// another thread.
+#[derive(Debug)]
+pub(crate) struct Views<'a> {
     space: &'a Space,
     session: &'a str,
     first: First,
-    read: impl AsyncFn(&View<'a>) -> Result<Option<T>>,
-) -> Result<T> {
-    for _ in 0..ATTEMPTS {
-        let view = View::open(space, session, first).await?;
-        if let Some(answer) = read(&view).await? {
-            return Ok(answer);
-        }
+    left: u32,
+}
+
+impl<'a> Views<'a> {
+    pub(crate) fn of(space: &'a Space, session: &'a str, first: First) -> Self {
+        Self { space, session, first, left: ATTEMPTS }
     }
-    Err(Error::new(Kind::Corrupt, "messages are missing from the middle of the conversation")
-        .at(format!("session {session:?}"))
-        .advice("run check"))
+
+    pub(crate) async fn next(&mut self) -> Result<View<'a>> {
+        let Some(left) = self.left.checked_sub(1) else {
+            let message = "messages are missing from the middle of the conversation";
+            return Err(Error::new(Kind::Corrupt, message)
+                .at(format!("session {:?}", self.session))
+                .advice("run check"));
+        };
+        self.left = left;
+        View::open(self.space, self.session, self.first).await
+    }
 }
 
 impl Asked {
@@ -154,8 +166,8 @@ impl<'a> View<'a> {
     }
 
     /// A conversation whose lineage is known already.
-    pub(crate) fn of(space: &'a Space, session: &'a str, lineage: Lineage) -> Self {
-        Self { space, session, lineage: Arc::new(lineage), ahead: Mutex::default() }
+    pub(crate) fn of(space: &'a Space, session: &'a str, lineage: impl Into<Arc<Lineage>>) -> Self {
+        Self { space, session, lineage: lineage.into(), ahead: Mutex::default() }
     }
 
     /// The last number of the open stream: 0 when there is none yet, `None` when the lineage is

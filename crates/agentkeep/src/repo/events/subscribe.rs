@@ -102,6 +102,7 @@ pub(super) async fn subscribe(space: &Space, topics: Topics, start: Start) -> Re
         ready: VecDeque::new(),
         turn: 0,
         touched: Instant::now(),
+        dry: false,
         ended: false,
         position: Arc::default(),
     };
@@ -124,6 +125,9 @@ struct Follower {
     /// Which topic is read first: another one each time.
     turn: usize,
     touched: Instant,
+    /// True when the last reading met the end of everything. It began after the last hint was
+    /// taken, so whatever it did not see brings another one.
+    dry: bool,
     ended: bool,
     position: Arc<Mutex<Position>>,
 }
@@ -233,13 +237,12 @@ impl Follower {
             if self.ended {
                 return None;
             }
-            match self.fill().await {
-                Ok(true) => {}
-                Ok(false) => self.wait().await,
-                Err(error) => {
-                    self.ended = true;
-                    return (error.kind() != Kind::Closed).then_some(Err(error));
-                }
+            if self.dry {
+                self.wait().await;
+                self.dry = false;
+            } else if let Err(error) = self.fill().await {
+                self.ended = true;
+                return (error.kind() != Kind::Closed).then_some(Err(error));
             }
         }
     }
@@ -273,8 +276,8 @@ impl Follower {
         }
     }
 
-    /// Reads what is there; false when there is nothing.
-    async fn fill(&mut self) -> Result<bool> {
+    /// Reads what is there, and notes whether that was all.
+    async fn fill(&mut self) -> Result<()> {
         if self.touched.elapsed() > TOUCH {
             self.touch().await;
         }
@@ -290,13 +293,16 @@ impl Follower {
         let turn = self.turn % names.len().max(1);
         names.rotate_left(turn);
         self.turn = self.turn.wrapping_add(1);
+        let mut dry = true;
         for some in names.chunks(TOGETHER) {
-            self.read(some).await?;
+            dry &= !self.read(some).await?;
         }
-        Ok(!self.ready.is_empty())
+        self.dry = dry;
+        Ok(())
     }
 
-    async fn read(&mut self, names: &[String]) -> Result<()> {
+    /// True when there is more to read.
+    async fn read(&mut self, names: &[String]) -> Result<bool> {
         let mut stretches = Vec::new();
         for name in names {
             let from = self.places.get(name).map_or(1, |place| place.next.max(1));
@@ -311,7 +317,7 @@ impl Follower {
         for entry in found.entries {
             self.take(entry);
         }
-        Ok(())
+        Ok(found.more)
     }
 
     /// Looks whether the topic still is what it was, and goes on where the subscription is.

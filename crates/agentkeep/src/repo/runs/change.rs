@@ -24,7 +24,7 @@ impl Change {
             self.put(name, Json::array([]));
             (0, empty())
         };
-        let part = Part::List(n + 1, chained(&before, &element));
+        let part = Part::List(n + 1, chained(&before, element.as_str()));
         run.parts.insert(name.to_owned(), part);
         replace(run, name, Json::null());
         self.add(name, element);
@@ -40,7 +40,7 @@ impl Change {
             }
             Kept::List => self.list(run, name, value),
             Kept::Whole => {
-                let part = Part::Whole(hash(value));
+                let part = Part::Whole(hash(value.as_str()));
                 if run.parts.get(name) != Some(&part) {
                     self.put(name, value.clone());
                     run.parts.insert(name.to_owned(), part);
@@ -56,7 +56,7 @@ impl Change {
         let mut new = Vec::new();
         let mut extends = matches!(&old, Some(Part::List(0, _)));
         for element in value.elements() {
-            chain = chained(&chain, &element);
+            chain = chained(&chain, element.as_str());
             n += 1;
             if let Some(Part::List(count, before)) = &old {
                 if n == *count {

@@ -15,10 +15,10 @@ use crate::schema::{STEPS, Stream};
 /// How often a reader looks again when the run was deleted and begun anew meanwhile.
 const ATTEMPTS: u32 = 5;
 
-/// A value in the log.
-enum Held {
-    List(Vec<Json>),
-    Whole(Json),
+/// A value in the log, as it stands there.
+enum Held<'a> {
+    List(Vec<&'a str>),
+    Whole(&'a str),
 }
 
 /// The record of a run, unless the namespace is going.
@@ -37,7 +37,7 @@ pub(super) async fn load(space: &Space, id: &str) -> Result<Option<RunSnapshot>>
     loop {
         let Some((run, entries)) = read(space, id).await? else { return Ok(None) };
         match assemble(&run, &entries) {
-            Some(json) => return RunSnapshot::from_json(json).map(Some),
+            Some(json) => return Ok(Some(RunSnapshot::stored(json, id, run.status()))),
             // Written over between two reads, or damaged for good.
             None if attempt < ATTEMPTS => attempt += 1,
             None => {
@@ -78,23 +78,28 @@ fn assemble(run: &RunRecord, entries: &[Entry]) -> Option<Json> {
     if entries.len() as u64 != run.last {
         return None;
     }
-    let mut held: HashMap<String, Held> = HashMap::new();
+    let mut held: HashMap<String, Held<'_>> = HashMap::new();
     for entry in entries {
-        let [set, add] = ["set", "add"].map(|part| entry.body.member(part));
-        for (name, value) in set.iter().flat_map(Json::members) {
-            let list = value.is_array() && matches!(run.parts.get(&name), Some(Part::List(..)));
-            let value =
-                if list { Held::List(value.elements().collect()) } else { Held::Whole(value) };
+        let [set, add] = entry.body.raw_members(["set", "add"]).map(Option::unwrap_or_default);
+        for (name, value) in Json::members_of(set) {
+            let list =
+                value.starts_with('[') && matches!(run.parts.get(&name), Some(Part::List(..)));
+            let value = if list {
+                Held::List(Json::elements_of(value).collect())
+            } else {
+                Held::Whole(value)
+            };
             held.insert(name, value);
         }
-        for (name, elements) in add.iter().flat_map(Json::members) {
+        for (name, elements) in Json::members_of(add) {
             match held.entry(name).or_insert_with(|| Held::List(Vec::new())) {
-                Held::List(list) => list.extend(elements.elements()),
+                Held::List(list) => list.extend(Json::elements_of(elements)),
                 Held::Whole(_) => {}
             }
         }
     }
-    let mut out = String::from("{");
+    let mut out = String::with_capacity(entries.iter().map(|entry| entry.body.len()).sum());
+    out.push('{');
     for (place, (name, value)) in run.members.iter().enumerate() {
         if place > 0 {
             out.push(',');
@@ -104,7 +109,7 @@ fn assemble(run: &RunRecord, entries: &[Entry]) -> Option<Json> {
         match (run.parts.get(name), held.get(name)) {
             (None, _) => out.push_str(value.as_str()),
             (Some(Part::Whole(expected)), Some(Held::Whole(value))) if hash(value) == *expected => {
-                out.push_str(value.as_str());
+                out.push_str(value);
             }
             (Some(Part::List(n, expected)), Some(Held::List(list))) => {
                 list_into(&mut out, list, *n, expected)?;
@@ -116,7 +121,7 @@ fn assemble(run: &RunRecord, entries: &[Entry]) -> Option<Json> {
     Some(Json::assembled(out))
 }
 
-fn list_into(out: &mut String, list: &[Json], n: u64, expected: &str) -> Option<()> {
+fn list_into(out: &mut String, list: &[&str], n: u64, expected: &str) -> Option<()> {
     let mut chain = empty();
     out.push('[');
     for (place, element) in list.iter().enumerate() {
@@ -124,7 +129,7 @@ fn list_into(out: &mut String, list: &[Json], n: u64, expected: &str) -> Option<
         if place > 0 {
             out.push(',');
         }
-        out.push_str(element.as_str());
+        out.push_str(element);
     }
     out.push(']');
     (list.len() as u64 == n && chain == expected).then_some(())

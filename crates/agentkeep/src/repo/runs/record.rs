@@ -46,15 +46,15 @@ pub(super) fn empty() -> String {
 }
 
 /// The hash of a list with one element more.
-pub(super) fn chained(before: &str, element: &Json) -> String {
+pub(super) fn chained(before: &str, element: &str) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(before.as_bytes()).update(b"\n").update(element.as_str().as_bytes());
+    hasher.update(before.as_bytes()).update(b"\n").update(element.as_bytes());
     short(&hasher)
 }
 
-pub(super) fn hash(value: &Json) -> String {
+pub(super) fn hash(value: &str) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(value.as_str().as_bytes());
+    hasher.update(value.as_bytes());
     short(&hasher)
 }
 

@@ -62,7 +62,7 @@ pub(super) fn record(table: &'static Table, row: &Row, at: usize) -> Decoded<Rec
     if table.name == STREAMS.name || table.name == BLOBS.name {
         let facts: Vec<Option<i64>> = row.try_get(at + 5)?;
         let body = if table.name == STREAMS.name {
-            stream_told(&parts, &facts)
+            head(&facts).map(|head| stream_body(&key, &head))
         } else {
             blob_told(&parts, &facts)
         };
@@ -78,11 +78,6 @@ pub(super) fn record(table: &'static Table, row: &Row, at: usize) -> Decoded<Rec
         refs: refs_from(refs).ok_or_else(|| damaged(&key))?,
         key,
     })
-}
-
-fn stream_told(parts: &[&str], facts: &[Option<i64>]) -> Option<Json> {
-    let [log, stream] = parts else { return None };
-    Some(stream_body(&(*log, Stream::new(stream).ok()?), &head(facts)?))
 }
 
 fn blob_told(parts: &[&str], facts: &[Option<i64>]) -> Option<Json> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
 use super::cache::{Cache, StreamRow};
+use super::readers::Budget;
 use super::statements::{LogSql, Sql, TableSql};
 use crate::driver::{Append, Batch, Committed, Expect, Find, Known, Operation, Outcome};
 use crate::error::{Error, Kind, Result};
@@ -225,7 +226,13 @@ impl<'a> Apply<'a> {
             Expect::NoRecord(table, index, value) => {
                 self.cache.flush(self.connection)?;
                 let find = Find::new(table, index).equal(value.clone()).limit(1);
-                let found = super::find::find(self.connection, self.namespace, &find)?;
+                let found = super::find::find(
+                    self.connection,
+                    self.sql,
+                    self.namespace,
+                    &find,
+                    &Budget::endless(),
+                )?;
                 if found.records.is_empty() {
                     return Ok(());
                 }

@@ -51,6 +51,12 @@ impl Cache {
         Ok(())
     }
 
+    /// What SQLite said at the start of the last transaction; another value means that another
+    /// connection has committed since.
+    pub(super) fn data_version(&self) -> i64 {
+        self.data_version
+    }
+
     /// Nothing is known any more.
     pub(super) fn clear(&mut self) {
         *self = Self::default();

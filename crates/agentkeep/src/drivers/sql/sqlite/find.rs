@@ -5,12 +5,14 @@
 //! of the index is walked as a few stretches, one after the other, each of them a plain range.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::apply::{unknown, with_key};
 use super::ddl::select_columns;
 use super::errors::{damage_at, map};
+use super::readers::Budget;
 use super::rows::{self, Indexed};
 use super::statements::Sql;
 use crate::driver::{Find, Found, Record};
@@ -19,6 +21,22 @@ use crate::error::Result;
 use crate::schema::{
     BLOBS, BY_TURN, FieldValue, Key, NAMESPACES, Namespace, Order, STREAMS, Value,
 };
+
+/// Records by their keys, all within the connection's transaction.
+pub(super) fn all(
+    connection: &Connection,
+    sql: &Sql,
+    namespace: &Namespace,
+    keys: &[Key],
+    budget: &Budget,
+) -> Result<Vec<Option<Record>>> {
+    let one = |key: &Key| {
+        let record = get(connection, sql, namespace, key)?;
+        budget.spend(record.as_ref().map_or(0, |record| record.body.len()))?;
+        Ok(record)
+    };
+    keys.iter().map(one).collect()
+}
 
 /// One record.
 pub(super) fn get(
@@ -239,41 +257,94 @@ fn statement<'a>(find: &Find, stretch: &'a Stretch) -> (String, Vec<Box<dyn ToSq
 }
 
 /// Records by an index, all within the connection's transaction.
-pub(super) fn find(connection: &Connection, namespace: &Namespace, find: &Find) -> Result<Found> {
-    find_now(connection, namespace, find)
+pub(super) fn find(
+    connection: &Connection,
+    sql: &Sql,
+    namespace: &Namespace,
+    find: &Find,
+    budget: &Budget,
+) -> Result<Found> {
+    let finding = Finding { connection, namespace, find, budget };
+    finding
+        .find(sql)
         .map_err(|error| damage_at(error, format!("{} {}", find.table.name, find.index.name)))
 }
 
-fn find_now(connection: &Connection, namespace: &Namespace, find: &Find) -> Result<Found> {
-    let mut records = Vec::new();
-    let no_turns = [STREAMS.name, BLOBS.name].contains(&find.table.name);
-    if find.index.name == BY_TURN.name && no_turns {
-        return Ok(Found { records, next: None });
+struct Finding<'a> {
+    connection: &'a Connection,
+    namespace: &'a Namespace,
+    find: &'a Find,
+    budget: &'a Budget,
+}
+
+impl Finding<'_> {
+    fn find(&self, sql: &Sql) -> Result<Found> {
+        let find = self.find;
+        let mut records = Vec::new();
+        let no_turns = [STREAMS.name, BLOBS.name].contains(&find.table.name);
+        if find.index.name == BY_TURN.name && no_turns {
+            return Ok(Found { records, next: None });
+        }
+        if find.after.is_none() && find.range == (Bound::Unbounded, Bound::Unbounded) {
+            let values: Vec<Indexed<'_>> =
+                find.equal.iter().filter(|value| **value != Value::Missing).map(Indexed).collect();
+            let values = values.iter().map(|value| value as &dyn ToSql);
+            self.run(&self.text(sql), values, &mut records)?;
+        } else {
+            for stretch in stretches(find) {
+                let (text, values) = statement(find, &stretch);
+                self.run(&text, values.iter().map(|value| &**value), &mut records)?;
+            }
+        }
+        let more = records.len() > find.limit;
+        records.truncate(find.limit);
+        let last = records.last().filter(|_| more);
+        let next =
+            last.map(|last| -> Result<_> { Ok(find.continuation(values(find, last)?, &last.key)) });
+        Ok(Found { next: next.transpose()?, records })
     }
-    let scoped = find.table.name != NAMESPACES.name;
-    for stretch in stretches(find) {
-        let wanted = find.limit + 1 - records.len();
+
+    /// The text of a query that only gives values for leading fields.
+    fn text(&self, sql: &Sql) -> Arc<str> {
+        let find = self.find;
+        let missing = find.equal.iter().enumerate().filter(|(_, value)| **value == Value::Missing);
+        let missing = missing.fold(0, |places, (place, _)| places | 1 << place);
+        let shape = (find.table.name, find.index.name, find.equal.len(), missing, find.reverse);
+        sql.find(shape, || {
+            let stretch = stretches(find).into_iter().next().unwrap_or_default();
+            statement(find, &stretch).0
+        })
+    }
+
+    /// Adds what one statement gives, up to one more than is asked for.
+    fn run<'v>(
+        &self,
+        text: &str,
+        values: impl Iterator<Item = &'v dyn ToSql>,
+        records: &mut Vec<Record>,
+    ) -> Result<()> {
+        let wanted = self.find.limit + 1 - records.len();
         if wanted == 0 {
-            break;
+            return Ok(());
         }
         let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let (text, mut parameters) = statement(find, &stretch);
-        if scoped {
-            parameters.insert(0, Box::new(namespace.as_str()));
+        let namespace = self.namespace.as_str();
+        let scoped = self.find.table.name != NAMESPACES.name;
+        let mut parameters: Vec<&dyn ToSql> = Vec::with_capacity(8);
+        parameters.extend(scoped.then_some(&namespace as &dyn ToSql));
+        for value in values {
+            parameters.push(value);
         }
-        parameters.push(Box::new(limit));
-        let mut prepared = connection.prepare_cached(&text).map_err(map)?;
-        let mut found = prepared.query(params_from_iter(parameters.iter())).map_err(map)?;
+        parameters.push(&limit);
+        let mut prepared = self.connection.prepare_cached(text).map_err(map)?;
+        let mut found = prepared.query(params_from_iter(parameters)).map_err(map)?;
         while let Some(row) = found.next().map_err(map)? {
-            records.push(rows::record(find.table, namespace, row)?);
+            let record = rows::record(self.find.table, self.namespace, row)?;
+            self.budget.spend(record.body.len())?;
+            records.push(record);
         }
+        Ok(())
     }
-    let more = records.len() > find.limit;
-    records.truncate(find.limit);
-    let last = records.last().filter(|_| more);
-    let next =
-        last.map(|last| -> Result<_> { Ok(find.continuation(values(find, last)?, &last.key)) });
-    Ok(Found { next: next.transpose()?, records })
 }
 
 /// The values of all the index's fields, at the place that the query looked at.

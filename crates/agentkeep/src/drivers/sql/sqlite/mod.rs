@@ -40,12 +40,12 @@ use self::errors::damage_at;
 use self::open::longest_wait;
 pub use self::options::Options;
 use self::poll::Poll;
-use self::readers::{Readers, blocking};
+use self::readers::{Place, Readers, blocking};
 use self::statements::Sql;
 use self::writer::Writer;
 use crate::driver::{
     Batch, CheckReport, Committed, Description, Driver, Durability, Entries, Find, Found,
-    FoundBlob, Hash, Hub, Maintain, Read, Reader, Record, Snapshot, Want, Watch,
+    FoundBlob, Hash, Hub, Maintain, Read, Reader, Record, Snapshot, Want, Watch, Which,
 };
 use crate::error::{Error, Result};
 use crate::schema::{Key, Log, Namespace, Schema, Stream};
@@ -119,28 +119,48 @@ fn in_sqlite(error: Error) -> Error {
     error.in_driver("sqlite")
 }
 
+/// Most records or entries that a small read asks for, or stretches that it goes through.
+const FEW: usize = 256;
+
+fn place(few: bool) -> Place {
+    if few { Place::Here } else { Place::Elsewhere }
+}
+
+fn place_of(read: &Read) -> Place {
+    let parts = match &read.which {
+        Which::Stretches(stretches) => stretches.len(),
+        Which::Ids(ids) => ids.len(),
+        Which::Turn(_) => 1,
+    };
+    place(read.limit <= FEW && parts <= FEW / 4)
+}
+
 #[async_trait]
 impl Reader for Sqlite {
     async fn get(&self, namespace: &Namespace, keys: &[Key]) -> Result<Vec<Option<Record>>> {
         let (sql, namespace, keys) = (Arc::clone(&self.sql), namespace.clone(), keys.to_vec());
-        let read = self.readers.run(move |connection| {
-            keys.iter().map(|key| find::get(connection, &sql, &namespace, key)).collect()
+        let few = place(keys.len() <= FEW / 4);
+        let read = self.readers.run(few, move |connection, budget| {
+            find::all(connection, &sql, &namespace, &keys, budget)
         });
         read.await.map_err(in_sqlite)
     }
 
     async fn find(&self, namespace: &Namespace, find: &Find) -> Result<Found> {
         find.validate()?;
-        let (namespace, find) = (namespace.clone(), find.clone());
-        let read = self.readers.run(move |connection| find::find(connection, &namespace, &find));
+        let (sql, namespace, find) = (Arc::clone(&self.sql), namespace.clone(), find.clone());
+        let read = self.readers.run(place(find.limit <= FEW), move |connection, budget| {
+            find::find(connection, &sql, &namespace, &find, budget)
+        });
         read.await.map_err(in_sqlite)
     }
 
     async fn read(&self, namespace: &Namespace, read: &Read) -> Result<Entries> {
         read.validate()?;
         let (sql, namespace, read) = (Arc::clone(&self.sql), namespace.clone(), read.clone());
-        let read =
-            self.readers.run(move |connection| read::read(connection, &sql, &namespace, &read));
+        let read = self.readers.run(place_of(&read), move |connection, budget| {
+            read::read(connection, &sql, &namespace, &read, budget)
+        });
         read.await.map_err(in_sqlite)
     }
 
@@ -153,10 +173,25 @@ impl Reader for Sqlite {
         read.validate()?;
         let (sql, namespace) = (Arc::clone(&self.sql), namespace.clone());
         let (keys, read) = (keys.to_vec(), read.clone());
-        let both = self.readers.run(move |connection| {
-            let get = |key| find::get(connection, &sql, &namespace, key);
-            let records = keys.iter().map(get).collect::<Result<_>>()?;
-            Ok((records, read::read(connection, &sql, &namespace, &read)?))
+        let both = self.readers.run(place_of(&read), move |connection, budget| {
+            let records = find::all(connection, &sql, &namespace, &keys, budget)?;
+            Ok((records, read::read(connection, &sql, &namespace, &read, budget)?))
+        });
+        both.await.map_err(in_sqlite)
+    }
+
+    async fn get_and_find(
+        &self,
+        namespace: &Namespace,
+        keys: &[Key],
+        find: &Find,
+    ) -> Result<(Vec<Option<Record>>, Found)> {
+        find.validate()?;
+        let (sql, namespace) = (Arc::clone(&self.sql), namespace.clone());
+        let (keys, find) = (keys.to_vec(), find.clone());
+        let both = self.readers.run(place(find.limit <= FEW), move |connection, budget| {
+            let records = find::all(connection, &sql, &namespace, &keys, budget)?;
+            Ok((records, find::find(connection, &sql, &namespace, &find, budget)?))
         });
         both.await.map_err(in_sqlite)
     }
@@ -168,8 +203,9 @@ impl Reader for Sqlite {
         want: Want,
     ) -> Result<Vec<Option<FoundBlob>>> {
         let (namespace, hashes) = (namespace.clone(), hashes.to_vec());
-        let read =
-            self.readers.run(move |connection| read::blobs(connection, &namespace, &hashes, want));
+        let read = self.readers.run(Place::Elsewhere, move |connection, _| {
+            read::blobs(connection, &namespace, &hashes, want)
+        });
         read.await.map_err(in_sqlite)
     }
 }
@@ -192,8 +228,8 @@ impl Driver for Sqlite {
         // First the receiver, so that the polling thread finds somebody to serve.
         let watch = self.hub.watch(namespace, log, stream);
         let (poll, hub) = (self.poll.clone(), self.hub.clone());
-        let readers = Arc::clone(&self.readers);
-        let ensured = blocking(move || poll.ensure(&hub, || readers.connect()));
+        let (readers, commits) = (Arc::clone(&self.readers), self.writer.commits());
+        let ensured = blocking(move || poll.ensure(&hub, &commits, || readers.connect()));
         ensured.await.map_err(in_sqlite)?;
         Ok(watch)
     }
@@ -204,7 +240,9 @@ impl Driver for Sqlite {
 
     async fn check(&self) -> Result<CheckReport> {
         let (schema, sql) = (self.schema, Arc::clone(&self.sql));
-        let read = self.readers.run(move |connection| check::check(schema, &sql, connection));
+        let read = self
+            .readers
+            .run(Place::Elsewhere, move |connection, _| check::check(schema, &sql, connection));
         read.await.map_err(|error| in_sqlite(damage_at(error, &self.description.location)))
     }
 

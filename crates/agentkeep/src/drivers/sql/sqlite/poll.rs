@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::errors::map;
+use super::writer::Commits;
 use crate::driver::Hub;
 use crate::error::{Error, Kind, Result};
 
@@ -26,19 +27,25 @@ impl Poll {
     pub(super) fn ensure(
         &self,
         hub: &Hub,
+        commits: &Commits,
         connect: impl FnOnce() -> Result<Connection>,
     ) -> Result<()> {
         if self.running.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let started = self.start(hub.clone(), connect);
+        let started = self.start(hub.clone(), commits.clone(), connect);
         if started.is_err() {
             self.running.store(false, Ordering::Release);
         }
         started
     }
 
-    fn start(&self, hub: Hub, connect: impl FnOnce() -> Result<Connection>) -> Result<()> {
+    fn start(
+        &self,
+        hub: Hub,
+        commits: Commits,
+        connect: impl FnOnce() -> Result<Connection>,
+    ) -> Result<()> {
         let connection = connect()?;
         let (running, closed) = (Arc::clone(&self.running), Arc::clone(&self.closed));
         let (looked, wait) = mpsc::channel();
@@ -46,7 +53,7 @@ impl Poll {
             let mut last = version(&connection);
             let _ = looked.send(());
             loop {
-                look(&connection, &hub, &closed, &mut last);
+                look(&connection, &hub, &commits, &closed, &mut last);
                 running.store(false, Ordering::Release);
                 // Somebody may have begun to watch just now and found the thread running: it
                 // runs on, unless another one has been started.
@@ -71,19 +78,31 @@ impl Poll {
 }
 
 /// Looks until nobody watches any more, or the store is closed.
-fn look(connection: &Connection, hub: &Hub, closed: &AtomicBool, last: &mut Option<i64>) {
-    let mut pause = QUICK;
+fn look(
+    connection: &Connection,
+    hub: &Hub,
+    commits: &Commits,
+    closed: &AtomicBool,
+    last: &mut Option<i64>,
+) {
+    let (mut pause, mut own) = (QUICK, commits.own());
     while !closed.load(Ordering::Acquire) && hub.is_watched() {
         std::thread::sleep(pause);
+        // Before and after: a commit of ours that shows only now counts in between.
+        let before = commits.own();
         let now = version(connection);
         // An error is no reason to be silent: readers will meet it.
         if now.is_none() || now != *last {
-            hub.all();
+            // Our own commits are hinted at one by one. If there were some, the writer can tell
+            // whether others committed, too.
+            if now.is_none() || own == commits.own() || !commits.look() {
+                hub.all();
+            }
             pause = QUICK;
         } else {
             pause = (pause * 5 / 4).min(SLOW);
         }
-        *last = now;
+        (*last, own) = (now, before);
     }
 }
 

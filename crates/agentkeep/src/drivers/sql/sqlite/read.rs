@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::apply::unknown;
 use super::errors::{damage_at, map};
+use super::readers::Budget;
 use super::rows::{self, damaged, signed};
 use super::statements::{HEAD, LogSql, Sql};
 use crate::driver::{Blob, Entries, Entry, FoundBlob, Hash, Head, Read, Stretch, Want, Which};
@@ -37,8 +38,10 @@ pub(super) fn read(
     sql: &Sql,
     namespace: &Namespace,
     read: &Read,
+    budget: &Budget,
 ) -> Result<Entries> {
-    read_now(connection, sql, namespace, read).map_err(|error| damage_at(error, read.log.name))
+    read_now(connection, sql, namespace, read, budget)
+        .map_err(|error| damage_at(error, read.log.name))
 }
 
 fn read_now(
@@ -46,9 +49,10 @@ fn read_now(
     sql: &Sql,
     namespace: &Namespace,
     read: &Read,
+    budget: &Budget,
 ) -> Result<Entries> {
     let log = sql.logs.get(read.log.name).ok_or_else(|| unknown("log", read.log.name))?;
-    let reading = Reading { connection, log, namespace, read };
+    let reading = Reading { connection, log, namespace, read, budget };
     let (mut entries, heads) = match &read.which {
         Which::Stretches(stretches) => reading.stretches(stretches)?,
         Which::Ids(ids) => (reading.ids(ids)?, Vec::new()),
@@ -64,11 +68,84 @@ struct Reading<'a> {
     log: &'a LogSql,
     namespace: &'a Namespace,
     read: &'a Read,
+    budget: &'a Budget,
+}
+
+/// Stretches of one stream that lie close together: one walk takes them all.
+struct Run<'a> {
+    stream: &'a Stream,
+    no: i64,
+    from: u64,
+    to: u64,
+    /// In the order of the walk.
+    pieces: Vec<(u64, u64)>,
+    reverse: bool,
+}
+
+/// So many entries between two stretches are walked over: to begin a walk anew takes longer,
+const CLOSE: u64 = 3;
+/// unless the stream's bodies have more bytes than this.
+const LIGHT: u64 = 2_048;
+
+/// What there is of the stretches, in the order of the walk.
+fn runs<'a>(
+    stretches: &'a [Stretch],
+    found: &[Option<(i64, Head)>],
+    reverse: bool,
+) -> Vec<Run<'a>> {
+    let mut runs: Vec<Run<'a>> = Vec::new();
+    for at in 0..stretches.len() {
+        let place = if reverse { stretches.len() - 1 - at } else { at };
+        let (stretch, Some((no, head))) = (&stretches[place], &found[place]) else { continue };
+        let (from, to) = (stretch.from.max(head.first), stretch.to.min(head.last));
+        if from > to {
+            continue;
+        }
+        let light = head.bytes / head.count.max(1) <= LIGHT;
+        match runs.last_mut().filter(|run| light && run.no == *no) {
+            Some(run) if !reverse && run.to < from && from - run.to <= CLOSE + 1 => {
+                run.to = to;
+                run.pieces.push((from, to));
+            }
+            Some(run) if reverse && to < run.from && run.from - to <= CLOSE + 1 => {
+                run.from = from;
+                run.pieces.push((from, to));
+            }
+            _ => {
+                let (stream, pieces) = (&stretch.stream, vec![(from, to)]);
+                runs.push(Run { stream, no: *no, from, to, pieces, reverse });
+            }
+        }
+    }
+    runs
+}
+
+impl Run<'_> {
+    /// True when a piece holds the number; `piece` is the one that the walk has come to.
+    fn holds(&self, number: u64, piece: &mut usize) -> bool {
+        while let Some((from, to)) = self.pieces.get(*piece) {
+            if (*from..=*to).contains(&number) {
+                return true;
+            }
+            let behind = if self.reverse { number < *from } else { number > *to };
+            if !behind {
+                return false;
+            }
+            *piece += 1;
+        }
+        false
+    }
 }
 
 type Streams = HashMap<Stream, Option<(i64, Head)>>;
 
 impl Reading<'_> {
+    fn entry(&self, stream: &Stream, no: i64, row: &Row<'_>, at: usize) -> Result<Entry> {
+        let entry = rows::entry(stream, no, row, at)?;
+        self.budget.spend(entry.body.len())?;
+        Ok(entry)
+    }
+
     fn stream(&self, known: &mut Streams, name: &Stream) -> Result<Option<(i64, Head)>> {
         if let Some(found) = known.get(name) {
             return Ok(found.clone());
@@ -79,34 +156,48 @@ impl Reading<'_> {
     }
 
     fn stretches(&self, stretches: &[Stretch]) -> Result<(Vec<Entry>, Vec<Option<Head>>)> {
-        let mut known = Streams::new();
-        let found: Vec<Option<(i64, Head)>> = stretches
-            .iter()
-            .map(|stretch| self.stream(&mut known, &stretch.stream))
-            .collect::<Result<_>>()?;
-        let mut entries = Vec::new();
-        let mut places: Vec<usize> = (0..stretches.len()).collect();
-        if self.read.reverse {
-            places.reverse();
-        }
+        let found = self.heads(stretches)?;
+        let mut entries = Vec::with_capacity(self.read.limit.min(64) + 1);
         let text = if self.read.reverse { &self.log.backward } else { &self.log.forward };
         let mut statement = self.connection.prepare_cached(text).map_err(map)?;
-        for place in places {
+        for run in runs(stretches, &found, self.read.reverse) {
             let wanted = self.read.limit + 1 - entries.len();
-            let (Some((no, head)), true) = (&found[place], wanted > 0) else { continue };
-            let stretch = &stretches[place];
-            let (from, to) = (stretch.from.max(head.first), stretch.to.min(head.last));
-            if from > to {
-                continue;
+            if wanted == 0 {
+                break;
             }
-            let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
-            let row = params![no, signed(from), signed(to), limit];
+            // What lies between two pieces must not count.
+            let limit = if run.pieces.len() == 1 { wanted } else { usize::MAX };
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let row = params![run.no, signed(run.from), signed(run.to), limit];
             let mut found = statement.query(row).map_err(map)?;
+            let mut piece = 0;
             while let Some(row) = found.next().map_err(map)? {
-                entries.push(rows::entry(&stretch.stream, *no, row, 0)?);
+                if run.pieces.len() > 1 && !run.holds(rows::number(row, 0)?, &mut piece) {
+                    continue;
+                }
+                entries.push(self.entry(run.stream, run.no, row, 0)?);
+                if entries.len() > self.read.limit {
+                    break;
+                }
             }
         }
         Ok((entries, found.into_iter().map(|found| found.map(|(_, head)| head)).collect()))
+    }
+
+    /// Number and head of each stretch's stream.
+    fn heads(&self, stretches: &[Stretch]) -> Result<Vec<Option<(i64, Head)>>> {
+        let mut known = Streams::new();
+        let mut heads: Vec<Option<(i64, Head)>> = Vec::with_capacity(stretches.len());
+        for (place, stretch) in stretches.iter().enumerate() {
+            // Mostly the same as the one before.
+            let before = place.checked_sub(1).filter(|at| stretches[*at].stream == stretch.stream);
+            let head = match before {
+                Some(before) => heads[before].clone(),
+                None => self.stream(&mut known, &stretch.stream)?,
+            };
+            heads.push(head);
+        }
+        Ok(heads)
     }
 
     fn ids(&self, ids: &[(Stream, EntryId)]) -> Result<Vec<Entry>> {
@@ -117,7 +208,7 @@ impl Reading<'_> {
             let Some((no, _)) = self.stream(&mut known, name)? else { continue };
             let mut found = statement.query(params![no, id.as_str()]).map_err(map)?;
             if let Some(row) = found.next().map_err(map)? {
-                entries.push(rows::entry(name, no, row, 0)?);
+                entries.push(self.entry(name, no, row, 0)?);
             }
         }
         if self.read.reverse {
@@ -136,7 +227,7 @@ impl Reading<'_> {
         let mut entries = Vec::new();
         while let Some(row) = found.next().map_err(map)? {
             let name = Stream::new(rows::text(row, 0)?)?;
-            entries.push(rows::entry(&name, rows::integer(row, 1)?, row, 2)?);
+            entries.push(self.entry(&name, rows::integer(row, 1)?, row, 2)?);
         }
         Ok(entries)
     }

@@ -1,8 +1,11 @@
-//! Connections that only read, used on blocking threads.
+//! Connections that only read, used on blocking threads, and for what is small and quick right
+//! where it is asked for: the way to another thread and back costs more than such a read.
 
+use std::cell::Cell;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
@@ -10,6 +13,17 @@ use tokio::sync::Semaphore;
 use super::errors::map;
 use super::{Options, open};
 use crate::error::{Error, Kind, Result};
+
+/// A read on the caller's thread that took longer than this was none for it: the disk is slow, or
+/// the page was not in memory. The next ones keep away from it.
+const LONG: Duration = Duration::from_micros(500);
+/// So many reads go to other threads after a long one, twice as many after the next one in a row,
+/// and so on: one may have been the scheduler's doing, many are a slow disk.
+const KEEP_AWAY: u32 = 4;
+const KEEP_AWAY_LONGEST: u32 = 1_024;
+/// Most bytes of bodies that a read on the caller's thread takes; one with more begins again on
+/// another thread.
+const FEW_BYTES: usize = 256 << 10;
 
 /// A few connections, made when first needed.
 #[derive(Debug)]
@@ -19,12 +33,51 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     permits: Semaphore,
     closed: AtomicBool,
+    /// So many small reads have still to keep away from the caller's thread.
+    keep_away: AtomicU32,
+    /// How many it will be after the next long one.
+    next_time: AtomicU32,
+}
+
+/// Where a read may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On the caller's thread, for it is small; elsewhere when it turns out not to be quick.
+    Here,
+    /// On a thread that may block.
+    Elsewhere,
+}
+
+/// How many bytes of bodies a read may still take.
+#[derive(Debug)]
+pub(super) struct Budget(Cell<usize>);
+
+impl Budget {
+    /// For reads on threads that may block.
+    pub(super) fn endless() -> Self {
+        Self(Cell::new(usize::MAX))
+    }
+
+    /// Takes a body into account.
+    pub(super) fn spend(&self, bytes: usize) -> Result<()> {
+        let left = self.0.get().checked_sub(bytes);
+        self.0.set(left.ok_or_else(|| Error::new(Kind::Timeout, "the read is not small"))?);
+        Ok(())
+    }
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf, options: Options) -> Self {
         let permits = Semaphore::new(options.readers.max(1));
-        Self { path, options, idle: Mutex::default(), permits, closed: AtomicBool::new(false) }
+        Self {
+            path,
+            options,
+            idle: Mutex::default(),
+            permits,
+            closed: AtomicBool::new(false),
+            keep_away: AtomicU32::new(0),
+            next_time: AtomicU32::new(KEEP_AWAY),
+        }
     }
 
     /// A new connection that cannot write.
@@ -38,21 +91,62 @@ impl Readers {
     /// Runs `read` in one read transaction, so that all of it sees one moment.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+        place: Place,
+        read: impl Fn(&Connection, &Budget) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        // Also where the caller's thread is left to others: waiting counts as a step.
         let _permit = self.permits.acquire().await.map_err(|_| closed())?;
         self.refuse_if_closed()?;
+        if place == Place::Here
+            && let Some(result) = self.here(&read)
+        {
+            return result;
+        }
         let readers = Arc::clone(self);
         blocking(move || {
             let idle = readers.lock().pop();
             let connection = idle.map_or_else(|| readers.connect(), Ok)?;
-            let result = in_transaction(&connection, read);
-            if !readers.closed.load(Ordering::Acquire) {
-                readers.lock().push(connection);
-            }
+            let patience = open::longest_wait(readers.options.timeout);
+            connection.busy_timeout(patience).map_err(map)?;
+            let result = in_transaction(&connection, |c| read(c, &Budget::endless()));
+            readers.give_back(connection);
             result
         })
         .await
+    }
+
+    /// Runs `read` at once, without waiting for anybody; `None` when it must run elsewhere.
+    fn here<T>(&self, read: &impl Fn(&Connection, &Budget) -> Result<T>) -> Option<Result<T>> {
+        let away = self.keep_away.load(Ordering::Relaxed);
+        if away > 0 {
+            // Two at once may count as one, which does no harm.
+            self.keep_away.store(away - 1, Ordering::Relaxed);
+            return None;
+        }
+        let connection = self.lock().pop()?;
+        let since = Instant::now();
+        let budget = Budget(Cell::new(FEW_BYTES));
+        let waits = connection.busy_timeout(Duration::ZERO).map_err(map);
+        let result = waits.and_then(|()| in_transaction(&connection, |c| read(c, &budget)));
+        if since.elapsed() > LONG {
+            let away = self.next_time.load(Ordering::Relaxed);
+            self.keep_away.store(away, Ordering::Relaxed);
+            self.next_time.store((away * 2).min(KEEP_AWAY_LONGEST), Ordering::Relaxed);
+        } else {
+            self.next_time.store(KEEP_AWAY, Ordering::Relaxed);
+        }
+        self.give_back(connection);
+        match result {
+            // Somebody is in the way, or it is not small.
+            Err(error) if error.kind() == Kind::Timeout => None,
+            result => Some(result),
+        }
+    }
+
+    fn give_back(&self, connection: Connection) {
+        if !self.closed.load(Ordering::Acquire) {
+            self.lock().push(connection);
+        }
     }
 
     pub(super) fn refuse_if_closed(&self) -> Result<()> {

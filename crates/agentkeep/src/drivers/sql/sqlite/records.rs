@@ -10,9 +10,25 @@ use crate::error::Kind;
 use crate::json::Json;
 use crate::schema::{FieldValue, Key, NAMESPACES, Table};
 
+/// A record that is about to go.
+struct Old {
+    version: u64,
+    refs: Vec<Hash>,
+    body: Json,
+    turn: Option<String>,
+}
+
+/// How a record is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Write {
+    Insert,
+    Update,
+    /// It stands in its indexes as before.
+    Touch,
+}
+
 impl Apply<'_> {
-    /// Version, blobs and body of a record.
-    fn old(&self, key: &Key) -> Outcomes<Option<(u64, Vec<Hash>, Json)>> {
+    fn old(&self, key: &Key) -> Outcomes<Option<Old>> {
         let sql = &self.table(key.table())?.old;
         let mut statement = self.connection.prepare_cached(sql)?;
         let old = with_key(self.namespace, key, |parameters| {
@@ -20,7 +36,9 @@ impl Apply<'_> {
             rows.next()?
                 .map(|row| -> Outcomes<_> {
                     let refs = rows::refs_from(rows::optional_text(row, 1)?)?;
-                    Ok((rows::number(row, 0)?, refs, Json::from_stored(rows::text(row, 2)?)?))
+                    let body = Json::from_stored(rows::text(row, 2)?)?;
+                    let turn = rows::optional_text(row, 3)?.map(str::to_owned);
+                    Ok(Old { version: rows::number(row, 0)?, refs, body, turn })
                 })
                 .transpose()
         })?;
@@ -31,7 +49,7 @@ impl Apply<'_> {
         self.only_our_name(&put.key)?;
         self.made = true;
         let old = self.old(&put.key)?;
-        let found = old.as_ref().map_or(0, |(version, ..)| *version);
+        let found = old.as_ref().map_or(0, |old| old.version);
         match put.save {
             Save::Create if found > 0 => {
                 return refuse(Kind::AlreadyExists, "the record exists already", &put.key);
@@ -44,19 +62,31 @@ impl Apply<'_> {
         }
         let refs = self.refer(&put.refs, &put.key)?;
         let version = if found > 0 { found + 1 } else { self.floor(put.key.table())? + 1 };
-        self.write(put, version, &refs, found > 0)?;
-        if let Some((_, _, body)) = &old {
-            self.unlist(&put.key, body)?;
+        let how = match &old {
+            None => Write::Insert,
+            Some(old)
+                if old.turn.as_deref() == self.turn
+                    && put.key.table().extract(&old.body)? == put.fields =>
+            {
+                Write::Touch
+            }
+            Some(_) => Write::Update,
+        };
+        self.write(put, version, &refs, how)?;
+        if how != Write::Touch {
+            if let Some(old) = &old {
+                self.unlist(&put.key, &old.body)?;
+            }
+            self.list(&put.key, &put.fields)?;
         }
-        self.list(&put.key, &put.fields)?;
-        for hash in old.iter().flat_map(|(_, refs, _)| refs) {
+        for hash in old.iter().flat_map(|old| &old.refs) {
             self.release(*hash)?;
         }
         self.versions.push((put.key.clone(), version));
         Ok(Outcome::Put { version })
     }
 
-    fn write(&self, put: &Put, version: u64, refs: &[Hash], exists: bool) -> Outcomes<()> {
+    fn write(&self, put: &Put, version: u64, refs: &[Hash], how: Write) -> Outcomes<()> {
         let (key, body) = (&put.key, put.body.as_str());
         let refs = refs_text(refs);
         let sum = rows::record_sum(self.namespace, key, body, version, self.turn, refs.as_deref());
@@ -72,10 +102,18 @@ impl Apply<'_> {
                 _ => None,
             })
             .collect();
-        let sql = if exists { &table.update } else { &table.insert };
+        let sql = match how {
+            Write::Insert => &table.insert,
+            Write::Update => &table.update,
+            Write::Touch => &table.touch,
+        };
         let mut statement = self.connection.prepare_cached(sql)?;
         with_key(self.namespace, key, |parameters| {
             let mut all = parameters.to_vec();
+            if how == Write::Touch {
+                all.extend([&version as &dyn ToSql, &refs, &body, &sum]);
+                return statement.execute(all.as_slice());
+            }
             all.extend(fields.iter().map(|field| field as &dyn ToSql));
             all.extend([&version as &dyn ToSql, &self.turn, &refs, &body, &sum]);
             statement.execute(all.as_slice())
@@ -127,7 +165,7 @@ impl Apply<'_> {
         if key.table().name == NAMESPACES.name {
             self.unname(key)?;
         }
-        let Some((version, refs, body)) = self.old(key)? else {
+        let Some(Old { version, refs, body, .. }) = self.old(key)? else {
             return Ok(Outcome::Deleted { existed: false });
         };
         self.raise_floor(key.table(), version)?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::errors::map;
-use super::readers::{Readers, blocking};
+use super::readers::{Budget, Readers, blocking};
 use super::statements::Sql;
 use super::{Sqlite, find, in_sqlite, read};
 use crate::driver::{Entries, Find, Found, FoundBlob, Hash, Read, Reader, Record, Snapshot, Want};
@@ -65,7 +65,7 @@ impl Reader for Frozen {
     async fn get(&self, namespace: &Namespace, keys: &[Key]) -> Result<Vec<Option<Record>>> {
         let keys = keys.to_vec();
         self.run(namespace, move |connection, sql, namespace| {
-            keys.iter().map(|key| find::get(connection, sql, namespace, key)).collect()
+            find::all(connection, sql, namespace, &keys, &Budget::endless())
         })
         .await
     }
@@ -73,8 +73,8 @@ impl Reader for Frozen {
     async fn find(&self, namespace: &Namespace, find: &Find) -> Result<Found> {
         find.validate()?;
         let find = find.clone();
-        self.run(namespace, move |connection, _, namespace| {
-            find::find(connection, namespace, &find)
+        self.run(namespace, move |connection, sql, namespace| {
+            find::find(connection, sql, namespace, &find, &Budget::endless())
         })
         .await
     }
@@ -83,7 +83,7 @@ impl Reader for Frozen {
         read.validate()?;
         let read = read.clone();
         self.run(namespace, move |connection, sql, namespace| {
-            read::read(connection, sql, namespace, &read)
+            read::read(connection, sql, namespace, &read, &Budget::endless())
         })
         .await
     }

@@ -1,6 +1,9 @@
 //! The text of every statement, made once from the schema: never from data.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::fast::RandomState;
 
 use super::ddl::select_columns;
 use crate::drivers::sql::shape::{field_columns, is_list_index, key_columns, quoted, side_table};
@@ -13,10 +16,12 @@ pub(super) struct TableSql {
     pub(super) get: String,
     /// The version of one record.
     pub(super) version: String,
-    /// Version, refs and body of the record that is about to go.
+    /// Version, refs, body and turn of the record that is about to go.
     pub(super) old: String,
     pub(super) insert: String,
     pub(super) update: String,
+    /// The same for a record that stands in its indexes as before: they are not written.
+    pub(super) touch: String,
     pub(super) delete: String,
     /// How many records a namespace has.
     pub(super) count: String,
@@ -47,7 +52,13 @@ pub(super) struct LogSql {
 pub(super) struct Sql {
     pub(super) tables: HashMap<&'static str, TableSql>,
     pub(super) logs: HashMap<&'static str, LogSql>,
+    /// Of queries by an index that have been asked for before.
+    finds: RwLock<HashMap<Shape, Arc<str>, RandomState>>,
 }
+
+/// What makes the text of a query that gives values for leading fields, and nothing else: table,
+/// index, how many values, which of them are missing, whether it goes backwards.
+pub(super) type Shape = (&'static str, &'static str, usize, u32, bool);
 
 /// The stream's number and head.
 pub(super) const HEAD: &str = "SELECT no, birth, first, last, count, bytes, updated, version, crc \
@@ -59,7 +70,19 @@ impl Sql {
         Self {
             tables: tables.map(|table| (table.name, TableSql::new(table))).collect(),
             logs: schema.logs.iter().map(|log| (log.name, LogSql::new(log))).collect(),
+            finds: RwLock::default(),
         }
+    }
+
+    /// The text of a query of this shape, made once. There are few: an index has few fields.
+    pub(super) fn find(&self, shape: Shape, make: impl FnOnce() -> String) -> Arc<str> {
+        let known = self.finds.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = known.get(&shape) {
+            return Arc::clone(text);
+        }
+        drop(known);
+        let mut known = self.finds.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(shape).or_insert_with(|| make().into()))
     }
 }
 
@@ -85,18 +108,23 @@ impl TableSql {
             .collect();
         let set = |(i, column): (usize, &&str)| format!("{} = ?{}", quoted(column), i + 1);
         let sets: Vec<String> = columns.iter().enumerate().skip(keys.len()).map(set).collect();
+        let content = ["version", "refs", "body", "crc"];
+        let touch =
+            |(i, column): (usize, &&str)| format!("{} = ?{}", quoted(column), keys.len() + i + 1);
+        let touches: Vec<String> = content.iter().enumerate().map(touch).collect();
         let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
         let lists = table.indexes.iter().filter(|index| is_list_index(table, index));
         Self {
             get: format!("SELECT {} FROM {name} AS t WHERE {key}", select_columns(table, "t")),
             version: format!("SELECT version FROM {name} WHERE {key}"),
-            old: format!("SELECT version, refs, body FROM {name} WHERE {key}"),
+            old: format!("SELECT version, refs, body, turn FROM {name} WHERE {key}"),
             insert: format!(
                 "INSERT INTO {name}({}) VALUES ({})",
                 names.join(", "),
                 parameters(columns.len())
             ),
             update: format!("UPDATE {name} SET {} WHERE {key}", sets.join(", ")),
+            touch: format!("UPDATE {name} SET {} WHERE {key}", touches.join(", ")),
             delete: format!("DELETE FROM {name} WHERE {key}"),
             count: format!("SELECT count(*) FROM {name} WHERE namespace = ?1"),
             lists: lists.map(|index| list_sql(table, index)).collect(),

@@ -4,6 +4,7 @@
 mod damage;
 mod ending;
 mod opening;
+mod reading;
 mod values;
 mod writing;
 

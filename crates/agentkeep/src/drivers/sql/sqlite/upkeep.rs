@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::errors::map;
+use super::readers::Place;
 use super::{Sqlite, in_sqlite};
 use crate::driver::{Maintain, Usage};
 use crate::drivers::sql::shape::quoted;
@@ -32,7 +33,7 @@ impl Maintain for Sqlite {
                 break;
             }
         }
-        let page_size = self.readers.run(|connection| {
+        let page_size = self.readers.run(Place::Elsewhere, |connection, _| {
             connection
                 .pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0))
                 .map_err(map)
@@ -42,7 +43,9 @@ impl Maintain for Sqlite {
 
     async fn usage(&self, namespace: &Namespace) -> Result<Usage> {
         let (schema, namespace) = (self.schema, namespace.clone());
-        let read = self.readers.run(move |connection| usage(schema, connection, &namespace));
+        let read = self
+            .readers
+            .run(Place::Elsewhere, move |connection, _| usage(schema, connection, &namespace));
         read.await.map_err(in_sqlite)
     }
 }

@@ -1,7 +1,7 @@
 //! The one writer: a thread that commits what is queued, many batches in one transaction, so that
 //! commits which come together share one fsync.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ const GROUP: usize = 64;
 const GROUP_BYTES: usize = MAX_BATCH_BYTES;
 /// Batches waiting; more callers wait for room.
 const QUEUE: usize = 1024;
+/// How long the thread looks out for the next batch before it sleeps: who has been answered often
+/// asks again at once, and waking a thread takes longer than that.
+const LOOK_OUT: Duration = Duration::from_micros(50);
 
 type Answer = Result<Committed>;
 
@@ -47,6 +50,29 @@ type Queue = mpsc::Receiver<Job>;
 enum Job {
     Commit(Asked),
     Upkeep(Upkeep),
+    /// Look whether others have committed, and give hints if so.
+    Look,
+}
+
+/// For who sees that somebody has committed, and wants to know whether it was another process.
+#[derive(Debug, Clone)]
+pub(super) struct Commits {
+    /// Counts before and after each commit of the thread.
+    own: Arc<AtomicU64>,
+    queue: Option<mpsc::WeakSender<Job>>,
+}
+
+impl Commits {
+    /// Changes when the thread commits.
+    pub(super) fn own(&self) -> u64 {
+        self.own.load(Ordering::Acquire)
+    }
+
+    /// Lets the thread look, and give hints if others have committed. False if it cannot now.
+    pub(super) fn look(&self) -> bool {
+        let queue = self.queue.as_ref().and_then(mpsc::WeakSender::upgrade);
+        queue.is_some_and(|queue| queue.try_send(Job::Look).is_ok())
+    }
 }
 
 /// The handle on the writer's thread.
@@ -55,6 +81,7 @@ pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     poisoned: Arc<AtomicBool>,
+    own: Arc<AtomicU64>,
 }
 
 /// What the thread owns.
@@ -68,6 +95,9 @@ struct Work {
     timeout: Duration,
     /// The time of the last commit.
     time: i64,
+    own: Arc<AtomicU64>,
+    /// SQLite's version of the data when hints of others were last given.
+    hinted: i64,
 }
 
 impl std::fmt::Debug for Job {
@@ -85,6 +115,7 @@ impl Writer {
     ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let poisoned = Arc::new(AtomicBool::new(false));
+        let own = Arc::new(AtomicU64::new(0));
         let mut work = Work {
             connection,
             sql,
@@ -93,6 +124,8 @@ impl Writer {
             cache: Cache::default(),
             timeout: longest_wait(timeout),
             time: 0,
+            own: Arc::clone(&own),
+            hinted: 0,
         };
         let thread = std::thread::Builder::new()
             .name("agentkeep-writer".to_owned())
@@ -102,7 +135,7 @@ impl Writer {
                     .caused_by(error)
             })?;
         let (queue, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        Ok(Self { queue, thread, poisoned })
+        Ok(Self { queue, thread, poisoned, own })
     }
 
     pub(super) async fn commit(&self, batch: Batch) -> Answer {
@@ -137,6 +170,12 @@ impl Writer {
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    pub(super) fn commits(&self) -> Commits {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queue.as_ref().map(mpsc::Sender::downgrade);
+        Commits { own: Arc::clone(&self.own), queue }
+    }
+
     async fn send(&self, job: Job) -> Result<()> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let queue = queue.ok_or_else(closed)?;
@@ -167,10 +206,14 @@ fn ended() -> Error {
 
 impl Work {
     fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(job) = queue.blocking_recv() {
+        while let Some(job) = next(&mut queue) {
             let upkeep = match job {
                 Job::Commit(asked) => self.commit_group(asked, &mut queue),
                 Job::Upkeep(work) => Some(work),
+                Job::Look => {
+                    self.look();
+                    None
+                }
             };
             if let Some(work) = upkeep {
                 work(&self.connection);
@@ -237,7 +280,8 @@ impl Work {
                 match queue.try_recv() {
                     Ok(Job::Commit(asked)) => group.push(asked),
                     Ok(Job::Upkeep(work)) => *upkeep = Some(work),
-                    Err(_) => {}
+                    // It has been looked at the beginning, and nobody else can commit since.
+                    Ok(Job::Look) | Err(_) => {}
                 }
             }
         }
@@ -268,7 +312,24 @@ impl Work {
             .and_then(|()| apply::run(&self.connection, "BEGIN IMMEDIATE"))
             .and_then(|()| self.cache.begin(&self.connection));
         begun.map_err(|error| self.failed(error))?;
+        self.hint(self.cache.data_version());
         Ok(self.time.max(now()))
+    }
+
+    /// Looks whether others have committed. An error is no reason to be silent: readers will
+    /// meet it.
+    fn look(&mut self) {
+        let sql = "PRAGMA data_version";
+        let now = self.connection.query_row(sql, [], |row| row.get(0));
+        self.hint(now.unwrap_or(self.hinted.wrapping_add(1)));
+    }
+
+    /// Gives hints if the data has another version: only commits of others change it here.
+    fn hint(&mut self, version: i64) {
+        if version != self.hinted {
+            self.hinted = version;
+            self.hub.all();
+        }
     }
 
     fn apply(&mut self, asked: &Asked, time: i64) -> Tried<Answer> {
@@ -291,7 +352,10 @@ impl Work {
 
     fn commit(&mut self, time: i64) -> Tried<()> {
         self.cache.flush(&self.connection).map_err(|error| self.failed(error))?;
-        apply::run(&self.connection, "COMMIT").map_err(|error| {
+        self.own.fetch_add(1, Ordering::AcqRel);
+        let committed = apply::run(&self.connection, "COMMIT");
+        self.own.fetch_add(1, Ordering::AcqRel);
+        committed.map_err(|error| {
             let unsure = is_io_failure(&error);
             Failure { unsure, ..self.failed(error) }
         })?;
@@ -321,6 +385,19 @@ impl Work {
             );
         Failure { error, can_retry, unsure: false }
     }
+}
+
+/// The next job; `None` when there will be none.
+fn next(queue: &mut Queue) -> Option<Job> {
+    let since = Instant::now();
+    while since.elapsed() < LOOK_OUT {
+        match queue.try_recv() {
+            Ok(job) => return Some(job),
+            Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            Err(mpsc::error::TryRecvError::Empty) => std::thread::yield_now(),
+        }
+    }
+    queue.blocking_recv()
 }
 
 /// What a step of a transaction gives.

@@ -31,7 +31,7 @@ impl Intent for Create {
         plan.expect(Expect::Absent(key.clone()), Guard::Answer(meanwhile));
         plan.put(key, self.session.json().clone(), Save::Any)?;
         let segment = Segment { stream: self.stream.clone(), from: 1, to: None };
-        plan.create_lineage(id, Lineage { segments: vec![segment], ..Lineage::default() });
+        plan.create_lineage(id, Lineage { segments: vec![segment], ..Lineage::default() })?;
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ impl Load {
     /// What a session holds that is there already.
     pub(super) async fn known(&self, id: &str) -> Result<Option<Known>> {
         let Some((lineage, _)) = Lineage::load(&self.space, id).await? else { return Ok(None) };
-        let view = View::of(&self.space, id, (*lineage).clone());
+        let view = View::of(&self.space, id, Arc::clone(&lineage));
         let (mut nameless, mut at) = (HashMap::new(), 0);
         loop {
             let gone = || Error::new(Kind::Conflict, "messages were taken away meanwhile");
@@ -60,7 +60,7 @@ impl Load {
         let Some(known) = &mut current.known else {
             return Ok(vec![Found::Missing; messages.len()]);
         };
-        let view = View::of(&self.space, &current.id, (*known.lineage).clone());
+        let view = View::of(&self.space, &current.id, Arc::clone(&known.lineage));
         let mut found = self.in_step(&view, known, messages).await?;
         let is_sought = |(message, found): &(&Message, &Option<Found>)| {
             found.is_none() && message.id().is_some()

@@ -1,0 +1,117 @@
+//! `capabilities ...` and `why`.
+#![allow(clippy::unwrap_used, reason = "a test states what must hold")]
+
+mod support;
+
+use std::path::Path;
+
+use agentkeep::schema::Turn;
+use agentkeep::{
+    CapabilityLink, Container, Follows, Image, Json, Message, OpContext, RegistrationRow, Session,
+    Store, ToolRef, TurnAttribution,
+};
+use serde_json::{Value, json};
+use support::Home;
+
+fn root() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Khora's runs of its own command: the same words, the same outcome, but for those that the list of
+/// differences names.
+#[test]
+fn diff_answers_as_khora_does() {
+    let text = std::fs::read_to_string(root().join("fixtures/vectors/diff-cli.json")).unwrap();
+    let list = std::fs::read_to_string(root().join("docs/coming-from/khora.md")).unwrap();
+    let vectors: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let mut count = 0;
+    for vector in vectors.iter().filter(|vector| vector["op"] == "capability-diff") {
+        let (home, name) = (Home::new(), vector["name"].as_str().unwrap());
+        for (file, text) in vector["input"]["files"].as_object().unwrap() {
+            std::fs::write(home.file(file), text.as_str().unwrap()).unwrap();
+        }
+        let given = vector["input"]["argv"].as_array().unwrap();
+        let mut args = vec!["capabilities", "diff"];
+        args.extend(given.iter().map(|arg| arg.as_str().unwrap()));
+        let ran = home.command(&args).current_dir(home.path()).output().unwrap();
+        let (expected, code) = (&vector["expected"], ran.status.code().unwrap());
+        let same = i64::from(code) == expected["exitCode"].as_i64().unwrap()
+            && String::from_utf8(ran.stdout).unwrap() == expected["stdout"].as_str().unwrap()
+            && ran.stderr.is_empty() == expected["stderr"].as_str().is_some_and(str::is_empty);
+        let listed = list.contains(&format!("| `diff-cli` | `{name}` |"));
+        assert_eq!(same, !listed, "{name}: {code}");
+        assert!(same || code == 2, "{name}");
+        count += 1;
+    }
+    assert!(count > 5);
+}
+
+fn link(tools: &[&str]) -> CapabilityLink {
+    let tool = |name: &&str| ToolRef { tool_key: (*name).to_owned(), tool_hash: name.repeat(20) };
+    CapabilityLink {
+        agent_id: "helper".to_owned(),
+        agent_name: "Helper".to_owned(),
+        static_hash: "a".repeat(64),
+        runtime_hash: tools.join("-").repeat(10),
+        tool_refs: tools.iter().map(tool).collect(),
+        invocation_hash: None,
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn filled(home: &Home) {
+    std::fs::create_dir_all(home.store().parent().unwrap()).unwrap();
+    let store = Store::open(&format!("sqlite:{}", home.store().display())).await.unwrap();
+    store.containers().save(Container::new("c").unwrap()).await.unwrap();
+    store.images().save(Image::new("i", "c", "x").unwrap()).await.unwrap();
+    store.sessions().save(Session::new("chat", "i", "c").unwrap()).await.unwrap();
+    let op = OpContext::at(1_769_990_400_000);
+    let registration = format!(
+        r#"{{"registrationId":"r","agentId":"helper","staticHash":"{}","staticProps":{{"name":"Helper\u001b[31m"}},"_ts_created":1}}"#,
+        "a".repeat(64)
+    );
+    let registration = RegistrationRow::from_json(Json::parse(&registration).unwrap()).unwrap();
+    store.capabilities().upsert_registered_agent_snapshot(&op, &registration).await.unwrap();
+    for (id, tools) in [("l1", &["search"][..]), ("l2", &["search", "export"])] {
+        let mut turn = TurnAttribution::new(&op, "chat", &link(tools)).unwrap();
+        turn.link = turn.link.with_id(id).unwrap();
+        let turn = turn.follows(Follows::Latest);
+        let mut unit = store.unit().turn(&Turn::new(&format!("turn-{id}")).unwrap());
+        let message = Message::assistant("Done.").unwrap().with("id", id).unwrap();
+        unit.messages("chat").add(message);
+        unit.capabilities().record_turn(&op, &turn).unwrap();
+        unit.commit().await.unwrap();
+    }
+    store.close().await.unwrap();
+}
+
+#[test]
+fn what_is_kept_is_shown() {
+    let home = Home::new();
+    filled(&home);
+    let agents = home.ok(&["capabilities", "agents"]);
+    assert!(agents.contains("helper") && !agents.contains('\u{1b}'), "{agents}");
+    let links = home.json(&["capabilities", "links", "helper"]);
+    let ids: Vec<&Value> = links.as_array().unwrap().iter().map(|link| &link["linkId"]).collect();
+    assert_eq!(ids, ["l1", "l2"]);
+    let one = home.json(&["capabilities", "links", "helper", "--limit", "1"]);
+    assert_eq!(one.as_array().unwrap().len(), 1);
+    let lineage = home.ok(&["capabilities", "lineage", "chat"]);
+    assert!(lineage.contains("\u{25cf}  l1") && lineage.contains("    + export"), "{lineage}");
+    let lineage = home.json(&["capabilities", "lineage", "chat"]);
+    assert_eq!(lineage["transitions"][0]["row"]["fromLinkId"], "l1");
+    let shown = home.json(&["capabilities", "show", "l2"]);
+    assert_eq!(shown["turn"], "turn-l2");
+    let used = home.json(&["capabilities", "show", &"export".repeat(20)]);
+    assert_eq!((&used[0]["kind"], &used[0]["first"]), (&json!("tool"), &json!("l2")));
+    assert!(home.fails(&["capabilities", "show", "nothing"]).contains("no such"));
+    let diff = home.ok(&["capabilities", "diff", "l1", "l2"]);
+    assert!(diff.contains("(l1 vs l2)") && diff.contains("  Added export"), "{diff}");
+    assert_eq!(home.run(&["capabilities", "diff", "l1", "l2", "--fail"]).code, 1);
+    assert_eq!(home.run(&["capabilities", "diff", "l1", "l1", "--fail"]).code, 0);
+    let why = home.json(&["why", "chat", "l2"]);
+    assert_eq!((&why["ownLink"], &why["link"]["row"]["linkId"]), (&json!(true), &json!("l2")));
+    let why = home.ok(&["why", "chat", "l2"]);
+    assert!(why.contains("could use    search, export"), "{why}");
+    assert!(home.fails(&["why", "chat", "nothing"]).contains("no such message"));
+}

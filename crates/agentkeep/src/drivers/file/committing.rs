@@ -1,0 +1,183 @@
+//! What the writer does with a group of commits: one frame of the journal, brought to the disk once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::checkpoint;
+use super::draft::{Draft, Work};
+use super::group::{self, Prepared};
+use super::space::Space;
+use super::store::{State, Store, closed, lock};
+use super::writer::{Answer, Asked, Group, poisoned};
+use crate::drivers::{io_error, kernel};
+use crate::error::{Error, Kind, Result};
+use crate::schema::Namespace;
+
+/// What is in the journal is brought into its place when it is so long.
+const JOURNAL: u64 = 16 << 20;
+
+/// Commits the group as far as it has come by then; an answer for each commit.
+pub(super) fn answers(store: &Store, group: &mut Group<'_>) -> Vec<Answer> {
+    match commit(store, group) {
+        Ok(answers) => answers,
+        // Which of them it was is not known: each alone gets an answer of its own.
+        Err(error) if group.asked().len() > 1 && error.kind() != Kind::OutcomeUnknown => {
+            let all = group.asked().len();
+            (0..all).map(|place| alone(store, group, place)).collect()
+        }
+        Err(error) => {
+            let unknown = error.kind() == Kind::OutcomeUnknown;
+            let mut first = Some(error);
+            group
+                .asked()
+                .iter()
+                .map(|_| {
+                    Err(first.take().unwrap_or_else(|| if unknown { unsure() } else { poisoned() }))
+                })
+                .collect()
+        }
+    }
+}
+
+fn alone(store: &Store, group: &mut Group<'_>, place: usize) -> Answer {
+    group.leave_only(place);
+    let answer = commit(store, group).map(|mut answers| answers.pop());
+    group.leave_all();
+    answer?.unwrap_or_else(|| Err(closed()))
+}
+
+/// Commits a group: all that is not refused, or nothing.
+fn commit(store: &Store, group: &mut Group<'_>) -> Result<Vec<Answer>> {
+    if store.is_poisoned() {
+        return Err(poisoned());
+    }
+    let Some(first) = group.asked().first() else { return Ok(Vec::new()) };
+    let _held = store.lock.hold(store.deadline(first.since))?;
+    store.catch_up()?;
+    store.bring_in(&first.batch.namespace)?;
+    let (answers, prepared) = draft(store, group)?;
+    let Some(prepared) = prepared else { return Ok(answers) };
+    write(store, prepared)?;
+    for (asked, answer) in group.asked().iter().zip(&answers) {
+        if answer.as_ref().is_ok_and(|committed| !committed.replayed) {
+            store.hub.committed(&asked.batch);
+        }
+    }
+    if store.state().position.end > JOURNAL {
+        // What fails here fails again, and is told, at the next commit or when closing.
+        let _ = checkpoint::run(store);
+    }
+    Ok(answers)
+}
+
+/// What each commit answers, and what they change together. The group grows meanwhile.
+fn draft(store: &Store, group: &mut Group<'_>) -> Result<(Vec<Answer>, Option<Prepared>)> {
+    let state = store.state();
+    let time = now().max(state.time);
+    let mut drafts: BTreeMap<Namespace, Draft> = BTreeMap::new();
+    let mut spaces: BTreeMap<Namespace, Arc<Space>> = BTreeMap::new();
+    let mut names = HashMap::new();
+    let mut answers = Vec::new();
+    while let Some(asked) = group.at(answers.len(), |namespace| state.home(namespace).is_ok()) {
+        let namespace = &asked.batch.namespace;
+        let home = state.home(namespace)?;
+        let space = spaces.entry(namespace.clone()).or_insert_with(|| Arc::clone(&home.space));
+        let draft = drafts.entry(namespace.clone()).or_insert_with(|| Draft::new(space));
+        let known = match home.operations.replay(&asked.batch) {
+            Ok(None) => draft.operations.replay(&asked.batch),
+            known => known,
+        };
+        let answer = match known {
+            Ok(Some(committed)) => Ok(committed),
+            Ok(None) => apply(store, &state, space, draft, &mut names, asked, time),
+            Err(error) => Err(error),
+        };
+        answers.push(answer);
+    }
+    drop(state);
+    let is_named =
+        |namespace: &Namespace| names.keys().any(|key| key.first() == namespace.as_str());
+    drafts.retain(|namespace, draft| !draft.is_empty() || is_named(namespace));
+    let prepared = group::prepare(store, &spaces, time, drafts, names)?;
+    Ok((answers, prepared))
+}
+
+fn apply(
+    store: &Store,
+    state: &State,
+    space: &Space,
+    draft: &mut Draft,
+    names: &mut HashMap<crate::schema::Key, Option<Arc<kernel::Stored>>>,
+    asked: &Asked,
+    time: i64,
+) -> Answer {
+    asked.batch.validate()?;
+    let mut work = Work {
+        store,
+        namespace: &asked.batch.namespace,
+        names: &state.names,
+        changed_names: names,
+        space,
+        draft,
+        undo: Vec::new(),
+    };
+    let committed = kernel::apply(&mut work, time, &asked.batch)?;
+    if let (Some(operation), Some(digest)) = (&asked.batch.operation, asked.digest) {
+        draft.operations.remember(operation.clone(), digest, committed.clone());
+        draft.remembered.push((operation.clone(), digest, committed.clone()));
+    }
+    Ok(committed)
+}
+
+/// Makes a prepared group count: the journal, then everybody's knowledge of it.
+fn write(store: &Store, prepared: Prepared) -> Result<()> {
+    let before = store.state().position;
+    let cannot = |error: &std::io::Error| {
+        io_error(error, "the journal cannot be written", &store.base.place("journal.0"))
+    };
+    let after = store.journal.append(before, &prepared.frame).map_err(|error| cannot(&error))?;
+    if store.options.sync()
+        && let Err(error) = store.journal.sync(before.number)
+    {
+        return Err(unsure().caused_by(error));
+    }
+    if let Err(error) = store.generation.publish(after) {
+        // The others would not learn of it.
+        store.poison();
+        return Err(unsure().caused_by(error));
+    }
+    let mut state = store.state_mut();
+    state.position = after;
+    state.time = prepared.time;
+    if !prepared.names.is_empty() {
+        let names = Arc::make_mut(&mut state.names);
+        for (key, stored) in prepared.names {
+            names.set(&key, stored);
+        }
+    }
+    for (namespace, install) in prepared.installs {
+        if let Some(home) = state.homes.get_mut(&namespace) {
+            home.install(install);
+        }
+    }
+    drop(state);
+    for added in prepared.added {
+        let index = store.index(&added.namespace, &added.key, &added.value);
+        let mut index = lock(&index);
+        for (at, length, entry) in added.lines {
+            index.push(at, &entry, length);
+        }
+    }
+    checkpoint::remove(store, &prepared.obsolete);
+    Ok(())
+}
+
+fn unsure() -> Error {
+    Error::new(Kind::OutcomeUnknown, "the disk failed while the commit was written")
+        .advice("reopen the store and look, or repeat it under its operation id")
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,19 @@
+//! What agents were and could do, on every driver.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test states what must hold by unwrapping it"
+)]
+
+#[path = "../drivers/mod.rs"]
+mod drivers;
+
+#[cfg(feature = "capabilities")]
+mod hosts;
+mod lineages;
+mod rows;
+mod support;
+mod tenants;
+mod turns;
+mod uses;
