@@ -6,6 +6,9 @@ use crate::fixture::{Form, Place};
 use crate::servers::{named, prepared};
 use crate::{needs, plain};
 
+/// Where to change something, and how.
+type Change = (&'static str, fn(&str) -> String);
+
 /// Changes the first value of a hash, or the first member of a sorted set.
 fn change(key: &str, with: impl Fn(&str) -> String) {
     let mut client = plain();
@@ -27,7 +30,7 @@ fn change(key: &str, with: impl Fn(&str) -> String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_somebody_wrote_by_hand_is_found() {
     needs!(Single, "damage::what_somebody_wrote_by_hand_is_found");
-    let changes: [(&str, fn(&str) -> String); 6] = [
+    let changes: [Change; 6] = [
         ("records:images", |row| row.replace("\"c\"", "\"d\"")),
         ("records:images", |row| row.replacen('1', "x", 1)),
         ("records:_streams", |row| row.replacen("\u{1f}1\u{1f}", "\u{1f}7\u{1f}", 1)),

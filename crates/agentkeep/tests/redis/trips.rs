@@ -58,9 +58,7 @@ impl Doing {
         match self {
             Self::Adding => store.messages("s").add(nameless(text)).await.map(|_| ()),
             Self::Publishing => store.events().publish("t", event(text)).await.map(|_| ()),
-            Self::Saving => {
-                store.containers().save(Container::new(text).unwrap()).await.map(|_| ())
-            }
+            Self::Saving => store.containers().save(Container::new(text).unwrap()).await,
             Self::Acknowledging => {
                 let found = store.events().recover("t", None, 1).await.unwrap();
                 let cursor = found.events[0].cursor.to_string();

@@ -61,6 +61,9 @@ pub(super) fn map(error: &RedisError) -> Error {
     }
 }
 
+const RIGHTS: &str =
+    "grant the user the keys that begin with the base, the commands, and the channels";
+
 /// What the server says. Arguments, which can be what was to be kept, stay out.
 fn answered(code: &str, error: &RedisError) -> Error {
     let detail = error.detail().unwrap_or_default();
@@ -71,10 +74,8 @@ fn answered(code: &str, error: &RedisError) -> Error {
             Kind::PermissionDenied,
             "give user and password in REDIS_USERNAME and REDIS_PASSWORD, a file, or the URL",
         ),
-        "NOPERM" => (
-            Kind::PermissionDenied,
-            "grant the user the keys that begin with the base, the commands, and the channels",
-        ),
+        "ERR" if detail.contains("user executing the script") => (Kind::PermissionDenied, RIGHTS),
+        "NOPERM" => (Kind::PermissionDenied, RIGHTS),
         "OOM" => (Kind::NoSpace, "give the server more memory (maxmemory)"),
         "MISCONF" => (Kind::NoSpace, "the server cannot write to its disk: look at its log"),
         "READONLY" => (Kind::PermissionDenied, "the server takes no writes: connect to the master"),
