@@ -114,7 +114,7 @@ impl Lives<'_> {
             let dies = !fault.act.is_empty();
             let ended = self.shim.run(self.setting, role, store, self.workload, fault, &mut ledger);
             self.tally.fired.fetch_add(u64::from(ended.killed), Ordering::Relaxed);
-            if !(ended.well || dies && ended.killed) {
+            if !(ended.well || (dies && ended.killed)) {
                 return Err(format!("it ended badly: {}", ended.complaint));
             }
             if let Some(wrong) = ledger.wrong.first() {
