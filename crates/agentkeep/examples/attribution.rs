@@ -41,7 +41,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let registry = AgentRegistry::new(store.clone()).attribute(attribution);
     let run = Runner::new(|args| async move {
         let turn = args.turn.ok_or("turns are attributed")?;
-        let tools: Vec<&str> = turn.affordances.tools.iter().map(|tool| tool.name()).collect();
+        let tools: Vec<&str> =
+            turn.affordances.tools.iter().map(agentkeep::capabilities::ToolSpec::name).collect();
         println!("{} -> {}", args.context.json(), tools.join(", "));
         Ok(Json::of(&tools)?)
     });
