@@ -5,13 +5,9 @@ mod support;
 
 use std::path::Path;
 
-use agentkeep::schema::Turn;
-use agentkeep::{
-    CapabilityLink, Container, Follows, Image, Json, Message, OpContext, RegistrationRow, Session,
-    Store, ToolRef, TurnAttribution,
-};
 use serde_json::{Value, json};
 use support::Home;
+use support::capable::filled;
 
 fn root() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -44,45 +40,6 @@ fn diff_answers_as_khora_does() {
         count += 1;
     }
     assert!(count > 5);
-}
-
-fn link(tools: &[&str]) -> CapabilityLink {
-    let tool = |name: &&str| ToolRef { tool_key: (*name).to_owned(), tool_hash: name.repeat(20) };
-    CapabilityLink {
-        agent_id: "helper".to_owned(),
-        agent_name: "Helper".to_owned(),
-        static_hash: "a".repeat(64),
-        runtime_hash: tools.join("-").repeat(10),
-        tool_refs: tools.iter().map(tool).collect(),
-        invocation_hash: None,
-    }
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn filled(home: &Home) {
-    std::fs::create_dir_all(home.store().parent().unwrap()).unwrap();
-    let store = Store::open(&format!("sqlite:{}", home.store().display())).await.unwrap();
-    store.containers().save(Container::new("c").unwrap()).await.unwrap();
-    store.images().save(Image::new("i", "c", "x").unwrap()).await.unwrap();
-    store.sessions().save(Session::new("chat", "i", "c").unwrap()).await.unwrap();
-    let op = OpContext::at(1_769_990_400_000);
-    let registration = format!(
-        r#"{{"registrationId":"r","agentId":"helper","staticHash":"{}","staticProps":{{"name":"Helper\u001b[31m"}},"_ts_created":1}}"#,
-        "a".repeat(64)
-    );
-    let registration = RegistrationRow::from_json(Json::parse(&registration).unwrap()).unwrap();
-    store.capabilities().upsert_registered_agent_snapshot(&op, &registration).await.unwrap();
-    for (id, tools) in [("l1", &["search"][..]), ("l2", &["search", "export"])] {
-        let mut turn = TurnAttribution::new(&op, "chat", &link(tools)).unwrap();
-        turn.link = turn.link.with_id(id).unwrap();
-        let turn = turn.follows(Follows::Latest);
-        let mut unit = store.unit().turn(&Turn::new(&format!("turn-{id}")).unwrap());
-        let message = Message::assistant("Done.").unwrap().with("id", id).unwrap();
-        unit.messages("chat").add(message);
-        unit.capabilities().record_turn(&op, &turn).unwrap();
-        unit.commit().await.unwrap();
-    }
-    store.close().await.unwrap();
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn each_failure_is_one_line_that_helps() {
     for (args, words) in [
         (vec!["--store", "sqlit:./x.db", "stats"], vec!["sqlit", "sqlite:"]),
         (vec!["--store", "x.db", "stats"], vec!["scheme", "sqlite:"]),
-        (vec!["--store", "redis://localhost", "stats"], vec!["redis", "sqlite:"]),
+        (vec!["--store", "mysql://localhost", "stats"], vec!["mysql", "sqlite:"]),
         (vec!["--store", "sqlite:x.db?durable=1", "stats"], vec!["durable", "durability"]),
         (vec!["--store", &foreign, "stats"], vec!["another program", "foreign.db"]),
         (vec!["--store", &text, "stats"], vec!["not an agentkeep store", "notes.txt"]),

@@ -119,6 +119,20 @@ fn as_written(example: &str) -> std::process::Output {
     if example.contains("./backup.json") {
         std::fs::copy(fixture("backup.json"), work.join("backup.json")).unwrap();
     }
+    let mut example = example.to_owned();
+    if example.contains(" capabilities ") || example.contains(" why ") {
+        support::capable::filled(&home);
+        for (name, hash) in [("before", "a"), ("after", "b")] {
+            let link = serde_json::json!({ "agentId": "helper", "agentName": "Helper",
+                "staticHash": "s".repeat(64), "runtimeHash": hash.repeat(64), "toolRefs": [] });
+            std::fs::write(work.join(format!("{name}.json")), link.to_string()).unwrap();
+        }
+        for (word, id) in [(" SESSION", " chat"), (" MESSAGE", " l2"), (" AGENT", " helper")] {
+            example = example.replace(word, id);
+        }
+        example = example.replace(" LINK", " l1");
+        example = example.replace(" HASH", &format!(" {}", "export".repeat(20)));
+    }
     let written = example
         .replace(" IMPORT", &format!(" {}", imported["importId"].as_str().unwrap()))
         .replace(" CURSOR", &format!(" {}", cursor.trim_end()))
@@ -180,7 +194,9 @@ fn completions_know_the_commands() {
         assert!(words.iter().all(|word| text.contains(word)), "{shell}");
     }
     let script = home.ok(&["completions", "bash"]);
-    let checked = Command::new("bash").args(["-n", "-c", &script]).output().unwrap();
+    let file = home.file("completions.bash");
+    std::fs::write(&file, script).unwrap();
+    let checked = Command::new("bash").arg("-n").arg(&file).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test states what must hold")]
 
 pub(crate) mod agentx;
+pub(crate) mod capable;
 pub(crate) mod terminal;
 
 use std::path::{Path, PathBuf};
