@@ -84,6 +84,13 @@ pub(crate) enum Command {
     /// Look for damage and unfinished work; exit 1 on damage.
     #[command(after_help = "Example:\n  agentkeep check && echo sound")]
     Check,
+    /// Tell the store that it has been put back from a backup.
+    #[command(
+        after_help = "Cursors of events that the restore took back are refused from then on, and not taken \
+                      for those of the new events with their numbers. To be said once, after the restore and \
+                      before anything is published.\n\nExample:\n  agentkeep restored"
+    )]
+    Restored,
     /// Containers: the isolation boundaries that images are in.
     #[command(subcommand, after_help = "Example:\n  agentkeep containers list")]
     Containers(Containers),

@@ -54,10 +54,10 @@ pub use model::{StoredTranscriptEntry, TranscriptEntry};
 pub use repo::{
     Added, At, Attachments, Bounds, Clock, Collected, ConsumerInfo, Containers, Copied, Cursor,
     DeadLetter, Done, Events, Group, GroupInfo, GroupOptions, Images, Lease, Leased, List, Load,
-    Loaded, Messages, Met, Namespaces, Page, Parents, Published, Recovered, Resumable, Retained,
-    Retention, RunFilter, RunInfo, RunTotals, Runs, SaveOptions, Sessions, Start, Subscription,
-    SystemClock, Tally, TopicInfo, Topics, TurnMessages, Undone, Unfinished, Unit, UnitContainers,
-    UnitEvents, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
+    Loaded, Messages, Met, Namespaces, Page, Parents, Published, Recovered, Restored, Resumable,
+    Retained, Retention, RunFilter, RunInfo, RunTotals, Runs, SaveOptions, Sessions, Start,
+    Subscription, SystemClock, Tally, TopicInfo, Topics, TurnMessages, Undone, Unfinished, Unit,
+    UnitContainers, UnitEvents, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
 };
 pub use repo::{
     Attributed, Capabilities, Follows, HashKind, HashUse, Kept, Lineage, LinkPage, TurnAccount,

@@ -8,8 +8,8 @@ use crate::json::Json;
 use crate::model::OpContext;
 use crate::repo::{
     Attachments, Capabilities, Clock, Collected, Containers, Events, Images, Load, Messages,
-    Namespaces, Runs, Sessions, Space, Transcripts, TurnAccount, TurnMessages, Undone, Unfinished,
-    Unit, conversations,
+    Namespaces, Restored, Runs, Sessions, Space, Transcripts, TurnAccount, TurnMessages, Undone,
+    Unfinished, Unit, conversations,
 };
 use crate::schema::{Namespace, Turn};
 
@@ -219,6 +219,19 @@ impl Store {
     /// All namespaces of the store, whichever this handle is for.
     pub fn namespaces(&self) -> Namespaces<'_> {
         Namespaces::new(&self.space)
+    }
+
+    /// To be called once after the store has been put back from a backup: [`Events::restored`] in all
+    /// namespaces.
+    ///
+    /// # Errors
+    /// What the driver says; can be repeated.
+    pub async fn restored(&self) -> Result<Restored> {
+        let mut done = Restored::default();
+        for name in self.namespaces().names().await? {
+            done.topics += self.namespace(&name)?.events().restored().await?.topics;
+        }
+        Ok(done)
     }
 
     /// Looks at everything in the store, all namespaces: what is damaged, and what is due.

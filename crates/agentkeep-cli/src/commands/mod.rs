@@ -13,6 +13,7 @@ mod init;
 mod listing;
 mod manual;
 mod namespaces;
+mod restored;
 mod runs;
 mod schema;
 mod sessions;
@@ -48,6 +49,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Man => manual::man(),
         Command::Stats => stats::run(&global).await,
         Command::Check => check::run(&global).await,
+        Command::Restored => restored::run(&global).await,
         Command::Containers(Containers::List(args)) => containers::list::run(&global, &args).await,
         Command::Images(Images::List(args)) => images::list::run(&global, &args).await,
         Command::Sessions(Sessions::List(args)) => sessions::list::run(&global, &args).await,

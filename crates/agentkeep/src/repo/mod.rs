@@ -25,7 +25,8 @@ pub use conversations::{
 pub(crate) use events::keep_trimming;
 pub use events::{
     Bounds, ConsumerInfo, Cursor, DeadLetter, Events, Group, GroupInfo, GroupOptions, Leased,
-    Published, Recovered, Retained, Retention, Start, Subscription, TopicInfo, Topics, UnitEvents,
+    Published, Recovered, Restored, Retained, Retention, Start, Subscription, TopicInfo, Topics,
+    UnitEvents,
 };
 pub use namespaces::{Copied, Namespaces};
 pub use pages::{List, Page};

@@ -13,6 +13,7 @@ mod consumers;
 mod groups;
 mod publishing;
 mod reference;
+mod restoring;
 mod retention;
 mod seam;
 mod subscribing;

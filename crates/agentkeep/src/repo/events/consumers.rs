@@ -112,7 +112,7 @@ async fn is_needed(space: &Space, consumer: &str, topic: &str, to: &To) -> Resul
 /// The number that the consumer has acknowledged afterwards.
 fn target(seen: &Seen, state: Option<&State>, to: &To) -> Result<u64> {
     let (first, last) = seen.ends();
-    let issued = |cursor: &str| match seen.issuer.number(cursor)? {
+    let issued = |cursor: &str| match seen.issuer.number(seen.topic.name(), cursor)? {
         0 => Err(unknown(cursor)),
         number if number > last => Err(ahead(seen.topic.name(), last)),
         number => Ok(number),

@@ -2,12 +2,14 @@
 
 mod consumers;
 mod cursor;
+mod epochs;
 mod groups;
 mod limits;
 mod look;
 mod meets;
 mod position;
 mod publish;
+mod restored;
 mod retention;
 mod subscribe;
 mod topic;
@@ -22,6 +24,7 @@ pub use self::groups::{DeadLetter, Group, GroupInfo, GroupOptions, Leased};
 pub use self::limits::{Bounds, Retention};
 pub(crate) use self::publish::{Publish, PublishReceipt};
 pub use self::publish::{Published, UnitEvents};
+pub use self::restored::Restored;
 pub use self::retention::Retained;
 pub(crate) use self::retention::keep_trimming;
 pub use self::subscribe::{Start, Subscription};
@@ -158,7 +161,7 @@ impl<'a> Events<'a> {
             return after.map_or(Ok(nothing), |cursor| Err(unknown(cursor)));
         };
         if let Some(cursor) = after {
-            let number = seen.issuer.number(cursor)?;
+            let number = seen.issuer.number(topic, cursor)?;
             let (first, last) = seen.ends();
             if number > last {
                 return Err(ahead(topic, last));
@@ -293,6 +296,18 @@ impl<'a> Events<'a> {
     /// What the driver says; `LeaseLost` when another process took over.
     pub async fn retain(&self) -> Result<Retained> {
         retention::run(self.space).await.map_err(|error| error.during("events.retain"))
+    }
+
+    /// To be called once, after the store has been put back from a backup and before anything is
+    /// published: cursors that were given after the backup are `CursorAhead` from then on, with the
+    /// first number that is another event's. Otherwise they are only until new events have got that
+    /// far, and are then taken for current ones. What was given before stays good. Close the
+    /// subscriptions of this namespace first: they go on giving cursors of the epoch before.
+    ///
+    /// # Errors
+    /// What the driver says; can be repeated.
+    pub async fn restored(&self) -> Result<Restored> {
+        restored::restored(self.space).await.map_err(|error| error.during("events.restored"))
     }
 
     /// A page of the topics, by name.

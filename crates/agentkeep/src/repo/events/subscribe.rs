@@ -18,7 +18,7 @@ use super::consumers::{State, To, not_registered, place};
 use super::cursor::{Issuer, unknown};
 use super::look::{NONE, Seen, look};
 use super::position::Position;
-use super::topic::{Topic, ahead, event, trimmed};
+use super::topic::{Topic, ahead, event, lost, trimmed};
 use super::topics::{Topics, Which as WhichTopics};
 use crate::driver::{Entry, Head, Read, Stretch, Watch, Which};
 use crate::error::{Error, Kind, Result};
@@ -163,16 +163,16 @@ impl Follower {
 
     fn join(&mut self, name: String, place: Place) {
         if let Some((topic, _)) = &place.topic {
-            self.note(&name, topic.birth(), place.next.saturating_sub(1));
+            self.note(&name, topic, place.next.saturating_sub(1));
         }
         self.places.insert(name, place);
     }
 
-    fn note(&self, topic: &str, birth: &str, number: u64) {
+    fn note(&self, name: &str, topic: &Topic, number: u64) {
         let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
-        match position.0.get_mut(topic) {
+        match position.0.get_mut(name) {
             Some(place) => place.1 = number,
-            None => drop(position.0.insert(topic.to_owned(), (birth.to_owned(), number))),
+            None => drop(position.0.insert(name.to_owned(), (topic.epochs().named(), number))),
         }
     }
 
@@ -203,10 +203,15 @@ impl Follower {
         let (first, last) = seen.ends();
         let after = match (&self.start, position) {
             (Start::Now, Some(_)) => return Ok(last + 1),
-            (Start::After(cursor), Some(_)) => seen.issuer.number(cursor)?,
+            (Start::After(cursor), Some(_)) => seen.issuer.number(name, cursor)?,
             (Start::Position(text), Some(position)) => match position.0.get(name) {
-                Some((birth, _)) if birth != seen.topic.birth() => return Err(unknown(text)),
-                Some((_, number)) => *number,
+                Some((epoch, number)) => {
+                    let agreed = seen.topic.epochs().agrees(epoch).ok_or_else(|| unknown(text))?;
+                    if *number > agreed {
+                        return Err(lost(name, agreed));
+                    }
+                    *number
+                }
                 None => return Ok(first),
             },
             (Start::Consumer(consumer), _) => {
@@ -228,9 +233,9 @@ impl Follower {
     async fn next(&mut self) -> Option<Result<StoredEvent>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
-                let birth = self.places.get(&event.topic).and_then(|place| place.topic.as_ref());
-                if let Some((topic, _)) = birth {
-                    self.note(&event.topic, topic.birth(), event.number);
+                let place = self.places.get(&event.topic).and_then(|place| place.topic.as_ref());
+                if let Some((topic, _)) = place {
+                    self.note(&event.topic, topic, event.number);
                 }
                 return Some(Ok(event));
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::cursor::Issuer;
+use super::epochs::Epochs;
 use super::limits::Retention;
 use crate::driver::{Entry, Head, Record};
 use crate::error::{Error, Kind, Result};
@@ -15,8 +16,7 @@ use crate::schema::{Key, Stream, TOPICS, Turn, check_id};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Topic {
     name: String,
-    /// Random: tells it from a topic that had its name before.
-    birth: String,
+    epochs: Epochs,
     /// True once an event with an idempotency key was published.
     keyed: bool,
     pub(super) retention: Option<Retention>,
@@ -25,8 +25,7 @@ pub(crate) struct Topic {
 impl Topic {
     /// A new one.
     pub(crate) fn new(name: &str) -> Self {
-        let birth = uuid::Uuid::new_v4().simple().to_string();
-        Self { name: name.to_owned(), birth, keyed: false, retention: None }
+        Self { name: name.to_owned(), epochs: Epochs::new(), keyed: false, retention: None }
     }
 
     pub(crate) fn key(name: &str) -> Result<Key> {
@@ -39,10 +38,10 @@ impl Topic {
         let damaged = || {
             Error::new(Kind::Corrupt, "the topic's record is damaged").at(record.key.to_string())
         };
-        let text = |name| body.member(name).and_then(|value| value.to_text()).ok_or_else(damaged);
+        let name = body.member("topic").and_then(|value| value.to_text());
         Ok(Self {
-            name: text("topic")?,
-            birth: text("birth")?,
+            name: name.ok_or_else(damaged)?,
+            epochs: Epochs::of_json(body).ok_or_else(damaged)?,
             keyed: body.raw_member("keyed") == Some("true"),
             retention: body.member("retention").map(|json| json.to()).transpose()?,
         })
@@ -50,7 +49,8 @@ impl Topic {
 
     pub(crate) fn to_json(&self) -> Result<Json> {
         let mut editor = ObjectEditor::default();
-        editor.set("topic", &Json::string(&self.name)).set("birth", &Json::string(&self.birth));
+        editor.set("topic", &Json::string(&self.name));
+        self.epochs.write(&mut editor);
         if self.keyed {
             editor.set("keyed", &Json::of(&true)?);
         }
@@ -78,7 +78,7 @@ impl Topic {
     }
 
     pub(crate) fn issuer(&self, space: &Space) -> Issuer {
-        Issuer::new(space.driver().describe(), space.namespace(), &self.name, &self.birth)
+        Issuer::new(space.driver().describe(), space.namespace(), &self.name, &self.epochs)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -97,8 +97,12 @@ impl Topic {
         Self { retention, ..self.clone() }
     }
 
-    pub(super) fn birth(&self) -> &str {
-        &self.birth
+    pub(super) fn in_next_epoch(self, last: u64) -> Self {
+        Self { epochs: self.epochs.next(last), ..self }
+    }
+
+    pub(super) fn epochs(&self) -> &Epochs {
+        &self.epochs
     }
 
     pub(crate) fn stream(&self) -> Result<Stream> {
@@ -140,4 +144,15 @@ pub(super) fn ahead(topic: &str, last: u64) -> Error {
         .number(last + 1)
         .at(format!("topic {topic:?}"))
         .advice("the store was restored from before; go on from its end")
+}
+
+/// What is told of a place in a history that a restore took back after `last`.
+pub(super) fn lost(topic: &str, last: u64) -> Error {
+    let message = format!(
+        "a restore took back what came after event {last}: the cursor is from a lost future"
+    );
+    Error::new(Kind::CursorAhead, message)
+        .number(last + 1)
+        .at(format!("topic {topic:?}"))
+        .advice("what has this number now is another event; go on after the last common one")
 }
