@@ -32,6 +32,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use crate::driver::Driver;
 use crate::error::{Error, Kind, Result};
 use crate::schema::AGENTKEEP;
@@ -53,6 +55,17 @@ const LATER: [&str; 6] = ["postgres", "postgresql", "mysql", "redis", "rediss", 
 /// `InvalidInput` for an unknown scheme or option, `Unsupported` for a driver that is not compiled
 /// in, and what the driver says.
 pub async fn open(url: &str) -> Result<Arc<dyn Driver>> {
+    boxed(url).await
+}
+
+/// What an `async fn` does is compiled with each crate that awaits it, and all drivers would be with
+/// this one; what a plain function does is compiled here.
+#[inline(never)]
+fn boxed(url: &str) -> BoxFuture<'_, Result<Arc<dyn Driver>>> {
+    Box::pin(opened(url))
+}
+
+async fn opened(url: &str) -> Result<Arc<dyn Driver>> {
     let parts = Parts::of(url)?;
     match parts.scheme {
         "memory" => {

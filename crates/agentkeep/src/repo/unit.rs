@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use super::capabilities::UnitCapabilities;
 use super::conversations::imports::Run;
 use super::conversations::{Added, UnitContainers, UnitImages, UnitMessages, UnitSessions};
@@ -144,6 +146,10 @@ impl Unit {
     /// What the single changes would give; `Conflict` (retryable) when others kept changing what
     /// the unit has to read, five times in a row; `TooLarge` past 10,000 operations or 64 MiB.
     pub async fn commit(self) -> Result<Done> {
+        boxed(self).await
+    }
+
+    async fn committed(self) -> Result<Done> {
         let fingerprint = self.operation.is_some().then(|| self.fingerprint());
         let mut careful = false;
         for attempt in 1..=ATTEMPTS {
@@ -225,6 +231,12 @@ impl Unit {
             Err(_) => Err(error),
         }
     }
+}
+
+/// In a box of this crate, as [`crate::urls::open`] says why.
+#[inline(never)]
+fn boxed(unit: Unit) -> BoxFuture<'static, Result<Done>> {
+    Box::pin(unit.committed())
 }
 
 /// `Ok` when the failed precondition means "look again".
