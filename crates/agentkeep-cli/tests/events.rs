@@ -273,3 +273,21 @@ fn a_follower_sees_what_other_processes_publish() {
     let mut again = Running::begin(&home, &args);
     assert_eq!(again.event(), "after");
 }
+
+#[test]
+fn a_restore_that_was_told_tells_lost_cursors_apart() {
+    let home = Home::new();
+    publish(&home, "chat/17", "1");
+    let store = home.store();
+    let backup = std::fs::read(&store).unwrap();
+    let lost = publish(&home, "chat/17", "2");
+    std::fs::write(&store, backup).unwrap();
+    assert_eq!(home.json(&["restored", "--json"]), json!({ "topics": 1 }));
+    let new = publish(&home, "chat/17", "3");
+    let error = home.fails(&["events", "tail", "chat/17", "--from", &lost]);
+    assert!(error.contains("after event 1"), "{error}");
+    assert_eq!(bodies(&home, &["chat/17", "--from", &new]), [] as [Value; 0]);
+    let nowhere = home.fails(&["restored", "--store", "sqlite:nowhere/keep.db"]);
+    assert!(nowhere.contains("nowhere"), "{nowhere}");
+    assert!(home.run(&["restored"]).stderr.contains("1 topic"));
+}

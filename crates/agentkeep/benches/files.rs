@@ -1,8 +1,10 @@
 //! The file driver beside a bare append and `fdatasync` of the same lines.
 //!
-//! `cargo bench -p agentkeep --bench files`
+//! `cargo bench -p agentkeep --bench files -- sixty`
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on should say where")]
+
+mod common;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -10,56 +12,134 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use agentkeep::{Container, Image, Json, Message, Session, Store};
+use agentkeep::{Container, Image, Message, Session, Store};
 use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
 
-const ROUNDS: usize = 9;
+use common::{Bench, add_all, at_once, compare, messages, next, timed};
+
 const CRASH: &str = "AGENTKEEP_BENCH_CRASH";
+const BENCHES: &[Bench] =
+    &[("one_writer", one_writer), ("sixty_four_writers", sixty_four_writers), ("opening", opening)];
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     if let Ok(folder) = std::env::var(CRASH) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(fill_and_crash(Path::new(&folder)));
     }
-    println!("{:<34} {:>10} {:>10}  ratio: median (min..max)", "", "floor", "ours");
+    common::run(BENCHES);
+}
+
+fn one_writer(runtime: &Runtime) {
     let folder = tempfile::tempdir().unwrap();
-    let store = runtime.block_on(store(&folder.path().join("keep")));
-    let mut floor = File::create(folder.path().join("floor")).unwrap();
-    let mut from = 0;
-    compare("add, one writer, power", 200, |count| {
-        let (lines, messages) = (lines(from, count), messages(from, count));
-        from += count;
-        let bare = timed(|| {
-            for line in &lines {
-                floor.write_all(line.as_bytes()).unwrap();
-                floor.sync_data().unwrap();
-            }
-        });
-        let ours = timed(|| {
-            runtime.block_on(async {
-                for message in messages {
-                    store.messages("s").add(message).await.unwrap();
-                }
-            });
-        });
-        (bare, ours)
-    });
-    compare("add, 64 writers, power", 64 * 40, |count| {
-        let (lines, messages) = (lines(from, count), messages(from, count));
-        from += count;
-        let bare = timed(|| {
-            for group in lines.chunks(64) {
-                for line in group {
+    let store = &runtime.block_on(store(&folder.path().join("keep")));
+    let mut floor = &File::create(folder.path().join("floor")).unwrap();
+    let (count, mut a, mut b) = (200, 0, 0);
+    compare(
+        "add, one writer, power",
+        count,
+        || {
+            let lines = lines(next(&mut a, count), count);
+            move || {
+                for line in lines {
                     floor.write_all(line.as_bytes()).unwrap();
+                    floor.sync_data().unwrap();
                 }
-                floor.sync_data().unwrap();
+            }
+        },
+        || {
+            let messages = messages(next(&mut b, count), count);
+            move || runtime.block_on(add_all(store, "s", messages))
+        },
+    );
+}
+
+fn sixty_four_writers(runtime: &Runtime) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = &runtime.block_on(store(&folder.path().join("keep")));
+    let mut floor = &File::create(folder.path().join("floor")).unwrap();
+    let (count, mut a, mut b, mut c) = (64 * 40, 0, 0, 0);
+    let mut ours = || {
+        let from = next(&mut b, count);
+        let shares: Vec<Vec<Message>> = (0..64).map(|t| messages(from + t * 40, 40)).collect();
+        move || {
+            at_once(runtime, shares, |share| {
+                let store = store.clone();
+                async move { add_all(&store, "s", share).await }
+            });
+        }
+    };
+    compare(
+        "add, 64 writers / a bare loop",
+        count,
+        || {
+            let lines = lines(next(&mut a, count), count);
+            move || {
+                for group in lines.chunks(64) {
+                    for line in group {
+                        floor.write_all(line.as_bytes()).unwrap();
+                    }
+                    floor.sync_data().unwrap();
+                }
+            }
+        },
+        &mut ours,
+    );
+    let writer = Writer::start(File::create(folder.path().join("thread")).unwrap());
+    compare(
+        "add, 64 writers / a writer thread",
+        count,
+        || {
+            let from = next(&mut c, count);
+            let shares: Vec<Vec<String>> = (0..64).map(|t| lines(from + t * 40, 40)).collect();
+            let writer = &writer;
+            move || {
+                at_once(runtime, shares, |share| {
+                    let writer = writer.clone();
+                    async move {
+                        for line in share {
+                            writer.append(line).await;
+                        }
+                    }
+                });
+            }
+        },
+        &mut ours,
+    );
+}
+
+/// A plain thread that appends the lines that tasks send it, up to 64 for each sync.
+#[derive(Clone)]
+struct Writer(mpsc::UnboundedSender<(String, oneshot::Sender<()>)>);
+
+impl Writer {
+    fn start(mut file: File) -> Self {
+        let (sender, mut queue) = mpsc::unbounded_channel::<(String, oneshot::Sender<()>)>();
+        std::thread::spawn(move || {
+            while let Some(first) = queue.blocking_recv() {
+                let mut group = vec![first];
+                while group.len() < 64
+                    && let Ok(next) = queue.try_recv()
+                {
+                    group.push(next);
+                }
+                for (line, _) in &group {
+                    file.write_all(line.as_bytes()).unwrap();
+                }
+                file.sync_data().unwrap();
+                for (_, answer) in group {
+                    let _ = answer.send(());
+                }
             }
         });
-        let shares: Vec<Vec<Message>> = messages.chunks(40).map(<[_]>::to_vec).collect();
-        let ours = timed(|| at_once(&runtime, &store, shares));
-        (bare, ours)
-    });
-    opening(&runtime);
+        Self(sender)
+    }
+
+    async fn append(&self, line: String) {
+        let (answer, answered) = oneshot::channel();
+        self.0.send((line, answer)).unwrap();
+        answered.await.unwrap();
+    }
 }
 
 /// How long it takes to open a store of 1 GB whose last user was killed.
@@ -111,51 +191,6 @@ fn size_of(folder: &Path) -> u64 {
         .sum()
 }
 
-fn at_once(runtime: &Runtime, store: &Store, shares: Vec<Vec<Message>>) {
-    runtime.block_on(async {
-        let tasks: Vec<_> = shares
-            .into_iter()
-            .map(|share| {
-                let store = store.clone();
-                tokio::spawn(async move {
-                    for message in share {
-                        store.messages("s").add(message).await.unwrap();
-                    }
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.unwrap();
-        }
-    });
-}
-
-fn compare(name: &str, count: u64, mut round: impl FnMut(u64) -> (Duration, Duration)) {
-    // The first round warms both up.
-    round(count);
-    let mut pairs: Vec<(Duration, Duration)> = (0..ROUNDS).map(|_| round(count)).collect();
-    let each = |duration: Duration| {
-        duration.as_secs_f64() * 1e6 / f64::from(u32::try_from(count).unwrap())
-    };
-    let ratio = |(bare, ours): &(Duration, Duration)| bare.as_secs_f64() / ours.as_secs_f64();
-    pairs.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
-    let (bare, ours) = pairs[ROUNDS / 2];
-    println!(
-        "{name:<34} {:>7.1} us {:>7.1} us  {:.2} ({:.2}..{:.2})",
-        each(bare),
-        each(ours),
-        ratio(&(bare, ours)),
-        ratio(&pairs[0]),
-        ratio(&pairs[ROUNDS - 1])
-    );
-}
-
-fn timed(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    work();
-    start.elapsed()
-}
-
 fn url(path: &Path) -> String {
     format!("file:{}", path.display())
 }
@@ -168,23 +203,10 @@ async fn store(path: &Path) -> Store {
     store
 }
 
-/// A message of about 500 bytes with a time-ordered id.
-fn message(n: u64) -> String {
-    let text = "lorem ipsum dolor sit amet ".repeat(15);
-    format!(
-        r#"{{"id":"msg_{n:012}","subtype":"user","content":"{text}","timestamp":1769990500000}}"#
-    )
-}
-
+/// The lines of messages, with what the driver adds to each.
 fn lines(from: u64, count: u64) -> Vec<String> {
-    // With what the driver adds to each line.
     let meta =
         r#","_agentkeep":{"seq":1,"id":"msg_000000000000","time":1769990500000,"crc":"00000000"}"#;
-    (from..from + count).map(|n| message(n) + meta + "\n").collect()
-}
-
-fn messages(from: u64, count: u64) -> Vec<Message> {
-    (from..from + count)
-        .map(|n| Message::from_json(Json::parse(&message(n)).unwrap()).unwrap())
-        .collect()
+    let messages = messages(from, count).into_iter();
+    messages.map(|message| message.json().to_string() + meta + "\n").collect()
 }

@@ -1,6 +1,6 @@
 //! What the writer does with a group of commits: one frame of the journal, brought to the disk once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::checkpoint;
@@ -76,7 +76,7 @@ fn draft(store: &Store, group: &mut Group<'_>) -> Result<(Vec<Answer>, Option<Pr
     let time = now().max(state.time);
     let mut drafts: BTreeMap<Namespace, Draft> = BTreeMap::new();
     let mut spaces: BTreeMap<Namespace, Arc<Space>> = BTreeMap::new();
-    let mut names = HashMap::new();
+    let mut names = kernel::Map::default();
     let mut answers = Vec::new();
     while let Some(asked) = group.at(answers.len(), |namespace| state.home(namespace).is_ok()) {
         let namespace = &asked.batch.namespace;
@@ -107,7 +107,7 @@ fn apply(
     state: &State,
     space: &Space,
     draft: &mut Draft,
-    names: &mut HashMap<crate::schema::Key, Option<Arc<kernel::Stored>>>,
+    names: &mut kernel::Map<crate::schema::Key, Option<Arc<kernel::Stored>>>,
     asked: &Asked,
     time: i64,
 ) -> Answer {

@@ -1,7 +1,7 @@
 //! What a group of commits would change, on top of what has been committed: nothing of it is seen by
 //! anybody before it is in the journal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::changes::{Place, StreamValue};
@@ -10,7 +10,7 @@ use super::space::Space;
 use super::store::Store;
 use crate::driver::{Blob, Committed, Entry, Hash, Head};
 use crate::drivers::kernel::{
-    BlobState, Ground, Operations, Rows, Stored, StreamKey, floor_of, is_names,
+    BlobState, Ground, Map, Operations, Rows, Stored, StreamKey, floor_of, is_names,
 };
 use crate::error::Result;
 use crate::schema::{
@@ -20,10 +20,10 @@ use crate::schema::{
 /// The changes of a group in one namespace; `None` is something removed.
 #[derive(Debug)]
 pub(super) struct Draft {
-    pub(super) records: HashMap<Key, Option<Arc<Stored>>>,
-    pub(super) streams: HashMap<StreamKey, Option<StreamDraft>>,
-    pub(super) blobs: HashMap<Hash, Option<BlobState>>,
-    pub(super) bytes: HashMap<Hash, Blob>,
+    pub(super) records: Map<Key, Option<Arc<Stored>>>,
+    pub(super) streams: Map<StreamKey, Option<StreamDraft>>,
+    pub(super) blobs: Map<Hash, Option<BlobState>>,
+    pub(super) bytes: Map<Hash, Blob>,
     pub(super) floors: [u64; 4],
     pub(super) operations: Operations,
     pub(super) remembered: Vec<(OperationId, [u8; 32], Committed)>,
@@ -39,7 +39,7 @@ pub(super) struct StreamDraft {
     /// Entries below this are gone.
     pub(super) kept_from: u64,
     pub(super) fresh: Vec<Arc<Entry>>,
-    ids: HashMap<EntryId, usize>,
+    ids: Map<EntryId, usize>,
     pub(super) rewritten: BTreeMap<u64, Arc<Entry>>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Work<'a> {
     pub(super) namespace: &'a Namespace,
     pub(super) names: &'a Rows,
     /// The records of namespaces that the group changed, whichever commit did.
-    pub(super) changed_names: &'a mut HashMap<Key, Option<Arc<Stored>>>,
+    pub(super) changed_names: &'a mut Map<Key, Option<Arc<Stored>>>,
     pub(super) space: &'a Space,
     pub(super) draft: &'a mut Draft,
     pub(super) undo: Vec<Undo>,
@@ -77,10 +77,10 @@ pub(super) enum Undo {
 impl Draft {
     pub(super) fn new(space: &Space) -> Self {
         Self {
-            records: HashMap::new(),
-            streams: HashMap::new(),
-            blobs: HashMap::new(),
-            bytes: HashMap::new(),
+            records: Map::default(),
+            streams: Map::default(),
+            blobs: Map::default(),
+            bytes: Map::default(),
             floors: space.floors,
             operations: Operations::default(),
             remembered: Vec::new(),
@@ -104,7 +104,7 @@ impl StreamDraft {
             born,
             kept_from,
             fresh: Vec::new(),
-            ids: HashMap::new(),
+            ids: Map::default(),
             rewritten: BTreeMap::new(),
         }
     }
@@ -155,7 +155,7 @@ impl Work<'_> {
         }
     }
 
-    fn slot(&mut self, key: &Key) -> &mut HashMap<Key, Option<Arc<Stored>>> {
+    fn slot(&mut self, key: &Key) -> &mut Map<Key, Option<Arc<Stored>>> {
         if is_names(key.table()) { self.changed_names } else { &mut self.draft.records }
     }
 

@@ -2,7 +2,7 @@
 //! nobody looks yet; blobs; and one frame for the journal, which makes all of it count.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use super::{line, reading};
 use crate::driver::{Entry, Hash};
 use crate::drivers::io_error;
 use crate::drivers::kernel::built_in::{blob_record, stream_record};
-use crate::drivers::kernel::{Stored, StreamKey};
+use crate::drivers::kernel::{Map, Stored, StreamKey};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 use crate::schema::{Key, Namespace};
@@ -37,7 +37,7 @@ pub(super) struct Prepared {
     pub(super) frame: Vec<u8>,
     /// For memory.
     pub(super) installs: Vec<(Namespace, Install)>,
-    pub(super) names: HashMap<Key, Option<Arc<Stored>>>,
+    pub(super) names: Map<Key, Option<Arc<Stored>>>,
     /// For the indexes of lines.
     pub(super) added: Vec<Added>,
     /// To be removed once the group counts.
@@ -68,13 +68,13 @@ pub(super) fn prepare(
     spaces: &BTreeMap<Namespace, Arc<Space>>,
     time: i64,
     drafts: BTreeMap<Namespace, Draft>,
-    names: HashMap<Key, Option<Arc<Stored>>>,
+    names: Map<Key, Option<Arc<Stored>>>,
 ) -> Result<Option<Prepared>> {
     let mut prepared = Prepared {
         time,
         frame: Vec::new(),
         installs: Vec::new(),
-        names: HashMap::new(),
+        names: Map::default(),
         added: Vec::new(),
         obsolete: Vec::new(),
     };
@@ -133,7 +133,7 @@ impl Writing<'_> {
     fn change<'d>(
         &self,
         draft: &'d mut Draft,
-        names: &'d HashMap<Key, Option<Arc<Stored>>>,
+        names: &'d Map<Key, Option<Arc<Stored>>>,
         prepared: &mut Prepared,
     ) -> Result<SpaceChange<'d>> {
         let (streams, lines) = self.streams(draft, prepared)?;

@@ -1,15 +1,17 @@
 //! Where the lines of a stream are: found by going over the file once, and over what was added
 //! since whenever it is asked again.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+
+use foldhash::fast::RandomState;
 
 use super::changes::{Place, StreamValue};
 use super::line;
 use crate::driver::Entry;
+use crate::drivers::kernel::Map;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{EntryId, Stream, Turn};
 
@@ -26,11 +28,11 @@ pub(super) struct Index {
     /// Number and place of each line, ascending.
     lines: Vec<(u64, u64)>,
     /// Places in `lines` by the hash of the entry's id.
-    ids: HashMap<u64, u32>,
+    ids: Map<u64, u32>,
     /// Ids whose hash another one had already.
-    twins: HashMap<EntryId, u32>,
+    twins: Map<EntryId, u32>,
     /// Places in `lines` by the hash of the entry's turn.
-    turns: HashMap<u64, Vec<u32>>,
+    turns: Map<u64, Vec<u32>>,
     hasher: RandomState,
 }
 
@@ -47,16 +49,21 @@ impl Index {
             file: value.place.file,
             covered: value.place.start,
             lines: Vec::new(),
-            ids: HashMap::new(),
-            twins: HashMap::new(),
-            turns: HashMap::new(),
-            hasher: RandomState::new(),
+            ids: Map::default(),
+            twins: Map::default(),
+            turns: Map::default(),
+            hasher: RandomState::default(),
         }
     }
 
     pub(super) fn is_of(&self, value: &StreamValue) -> bool {
         (self.birth, self.file) == (value.birth, value.place.file)
             && self.lines.first().map_or(self.covered, |(_, at)| *at) <= value.place.start
+    }
+
+    /// True when there is nothing to go over up to there.
+    pub(super) fn covers(&self, place: Place) -> bool {
+        self.covered >= place.end || place.end == place.start
     }
 
     /// Goes over what was added up to `end`.

@@ -21,7 +21,9 @@ struct Meta {
 
 /// The line, with its end, of an entry of the stream with this birth token.
 pub(super) fn write(birth: u64, entry: &Entry) -> String {
-    let mut meta = format!("\"seq\":{}", entry.number);
+    let mut meta = String::with_capacity(128);
+    meta.push_str("\"seq\":");
+    meta.push_str(&entry.number.to_string());
     if let Some(id) = &entry.id {
         meta.push_str(",\"id\":");
         meta.push_str(Json::string(id.as_str()).as_str());

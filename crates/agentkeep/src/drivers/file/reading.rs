@@ -83,7 +83,7 @@ impl Files<'_> {
     ) -> Tried<T> {
         let shared = self.store.index(self.namespace, key, value);
         let mut index = lock(&shared);
-        if value.place.end > value.place.start {
+        if !index.covers(value.place) {
             let file = self.file(key, value)?;
             index.cover(&file, value.place.end).map_err(|b| self.unfit(key, value, &b))?;
         }

@@ -1,6 +1,5 @@
 //! The store as all parts of the driver share it, and how a process learns what others committed.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,7 +16,7 @@ use super::options::Options;
 use super::space::{Home, stream_key};
 use crate::driver::Hub;
 use crate::drivers::io_error;
-use crate::drivers::kernel::{Rows, StreamKey};
+use crate::drivers::kernel::{Map, Rows, StreamKey};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{NAMESPACES, Namespace, Schema};
 
@@ -39,8 +38,8 @@ pub(super) struct Store {
     pub(super) generation: Generation,
     pub(super) hub: Hub,
     state: RwLock<State>,
-    indexes: Mutex<HashMap<(Namespace, StreamKey), SharedIndex>>,
-    files: Mutex<HashMap<FileKey, Arc<File>>>,
+    indexes: Mutex<Map<(Namespace, StreamKey), SharedIndex>>,
+    files: Mutex<Map<FileKey, Arc<File>>>,
     pub(super) closed: AtomicBool,
     poisoned: AtomicBool,
 }
@@ -53,7 +52,7 @@ type FileKey = (Namespace, StreamKey, u64, u32);
 pub(super) struct State {
     pub(super) position: Position,
     pub(super) names: Arc<Rows>,
-    pub(super) homes: HashMap<Namespace, Home>,
+    pub(super) homes: Map<Namespace, Home>,
     /// The time of the last commit.
     pub(super) time: i64,
     /// True when too much happened meanwhile to be followed: all must be read again.
@@ -90,7 +89,7 @@ impl Store {
         let state = State {
             position: Position::default(),
             names: Arc::new(Rows::new(&NAMESPACES)),
-            homes: HashMap::new(),
+            homes: Map::default(),
             time: 0,
             lost: true,
         };

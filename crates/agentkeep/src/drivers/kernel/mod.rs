@@ -23,3 +23,7 @@ pub(in crate::drivers) use ground::{
 };
 pub(in crate::drivers) use operations::Operations;
 pub(in crate::drivers) use rows::{Rows, Stored};
+
+/// A map whose keys are found faster than by the standard library's hashing.
+pub(in crate::drivers) type Map<K, V> =
+    std::collections::HashMap<K, V, foldhash::fast::RandomState>;

@@ -1,7 +1,8 @@
 //! What commits under an operation id answered, so that repeating them is harmless.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use super::Map;
 use crate::driver::{Batch, Committed};
 use crate::error::{Error, Kind, Result};
 use crate::schema::OperationId;
@@ -14,7 +15,7 @@ const KEPT: usize = 100_000;
 /// The operations of one namespace.
 #[derive(Debug, Default)]
 pub(in crate::drivers) struct Operations {
-    known: HashMap<OperationId, Known>,
+    known: Map<OperationId, Known>,
     /// When each was committed, oldest first.
     order: VecDeque<(i64, OperationId)>,
 }

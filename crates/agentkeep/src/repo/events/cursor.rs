@@ -101,9 +101,11 @@ impl Issuer {
             digits(u64::from_le_bytes(start))
         };
         let origin = digits_of(epochs.origin());
-        let of_epoch = |birth: &str| match birth == epochs.origin() {
-            true => origin.clone(),
-            false => [&origin[..SAME], &digits_of(birth)[SAME..]].concat(),
+        let of_epoch = |birth: &str| {
+            if birth == epochs.origin() {
+                return origin.clone();
+            }
+            [&origin[..SAME], &digits_of(birth)[SAME..]].concat()
         };
         let mut tag = of_epoch(epochs.birth());
         if epochs.birth() != epochs.origin() {
