@@ -2,7 +2,11 @@
 //!
 //! `cargo bench -p agentkeep --bench files -- sixty`
 
-#![allow(clippy::unwrap_used, reason = "a bench that cannot go on should say where")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::unwrap_used,
+    reason = "figures are approximate, and a bench that cannot go on should say where"
+)]
 
 mod common;
 

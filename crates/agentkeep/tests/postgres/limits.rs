@@ -53,8 +53,12 @@ async fn a_pool_in_use_is_a_timeout_and_free_again_afterwards() {
     prepared(&place.url()).await.close().await.unwrap();
     let store = opened(&format!("{}&pool=1&timeout=1", place.url())).await;
     let client = plain().await;
-    let hold = format!("BEGIN; LOCK TABLE \"{}\".containers", place.schema);
-    client.batch_execute(&hold).await.unwrap();
+    // Both, for the second read may find the connection free when the first has timed out.
+    client.batch_execute("BEGIN").await.unwrap();
+    for table in ["containers", "sessions"] {
+        let hold = format!("LOCK TABLE \"{}\".{table}", place.schema);
+        client.batch_execute(&hold).await.unwrap();
+    }
     let reading = store.clone();
     let first = tokio::spawn(async move { reading.containers().get("c").await });
     until_waiting(&plain().await, &place.schema).await;
