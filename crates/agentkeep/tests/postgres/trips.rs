@@ -31,11 +31,12 @@ async fn a_commit_is_one_round_trip() {
     let place = Place::new();
     let (proxy, url) = behind(&place).await;
     let store = prepared(&url).await;
-    store.messages("s").add(nameless("warm")).await.unwrap();
-    store.containers().save(Container::new("warm").unwrap()).await.unwrap();
-    // The first makes the topic.
-    store.events().publish("t", event("warm")).await.unwrap();
-    store.events().publish("t", event("warm")).await.unwrap();
+    // The first makes stream and topic, the second prepares what is sent from then on.
+    for warm in ["one", "two"] {
+        store.messages("s").add(nameless(warm)).await.unwrap();
+        store.containers().save(Container::new(warm).unwrap()).await.unwrap();
+        store.events().publish("t", event(warm)).await.unwrap();
+    }
     for round in 0..5 {
         let before = proxy.counts.trips();
         store.messages("s").add(nameless("m")).await.unwrap();

@@ -1,5 +1,5 @@
 DECLARE
-  v_table integer; v_found bigint; v_yes boolean; v_time bigint; v_out text;
+  v_table integer; v_found bigint; v_yes boolean; v_time bigint; v_out pg_catalog.text;
   v_no bigint; v_first bigint; v_told boolean;
 BEGIN
   -- In one order for everybody, and all before anything is read: what is read under them stays.
@@ -35,10 +35,10 @@ BEGIN
     END IF;
     IF s_count[i] @=@ 1 THEN
       INSERT INTO @entries@(stream_no, seq, id, body, time, turn, rewritten, refs)
-        VALUES (v_no, v_first, e_id[s_from[i]], e_body[s_from[i]]::json, v_time, p_turn, NULL, NULL);
+        VALUES (v_no, v_first, e_id[s_from[i]], e_body[s_from[i]]::pg_catalog.json, v_time, p_turn, NULL, NULL);
     ELSE
       INSERT INTO @entries@(stream_no, seq, id, body, time, turn, rewritten, refs)
-        SELECT v_no, v_first @+@ e.n @-@ 1, e.id, e.body::json, v_time, p_turn, NULL, NULL
+        SELECT v_no, v_first @+@ e.n @-@ 1, e.id, e.body::pg_catalog.json, v_time, p_turn, NULL, NULL
         FROM ROWS FROM (pg_catalog.unnest(e_id[s_from[i]:s_from[i] @+@ s_count[i] @-@ 1]),
           pg_catalog.unnest(e_body[s_from[i]:s_from[i] @+@ s_count[i] @-@ 1]))
           WITH ORDINALITY AS e(id, body, n);
