@@ -1,9 +1,11 @@
 //! Many at once, each wanting to bring the store up to date.
 
 use agentkeep::Kind;
-use agentkeep::driver::{Batch, Driver as _, Operation, Put, Save};
+use agentkeep::driver::{
+    Append, Batch, Driver as _, Known, NewEntry, Operation, Outcome, Put, Save,
+};
 use agentkeep::drivers::sql::postgres::{Options, Postgres};
-use agentkeep::schema::{Key, Log, Namespace, Schema, Table};
+use agentkeep::schema::{Key, Log, Namespace, Schema, Stream, Table};
 
 use crate::fixture::Place;
 use crate::needs_server;
@@ -83,4 +85,44 @@ async fn an_older_process_goes_on_while_another_upgrades() {
     newer.commit(put(&LATER, "d")).await.unwrap();
     let report = newer.check().await.unwrap();
     assert!(report.is_sound() && report.records == 4, "{report:?}");
+}
+
+/// As in a store that an agentkeep with other functions made, of the same format.
+#[tokio::test]
+async fn functions_that_are_missing_are_made() {
+    needs_server!("upgrading::functions_that_are_missing_are_made");
+    let place = Place::new();
+    let before = open(&OLD, &place.url()).await.unwrap();
+    before.commit(put(&FIRST, "a")).await.unwrap();
+    before.close().await.unwrap();
+    let drop = format!(
+        "DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT p.oid FROM pg_proc p \
+         JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = '{}' \
+         LOOP EXECUTE 'DROP FUNCTION ' || f; END LOOP; END $$",
+        place.schema
+    );
+    crate::plain().await.batch_execute(&drop).await.unwrap();
+    let error = open(&OLD, &format!("{}&upgrade=no", place.url())).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+    let store = open(&OLD, &place.url()).await.unwrap();
+    let stream = Stream::new("s").unwrap();
+    for round in 1..4 {
+        // The commit function makes the stream, the append function goes on with it.
+        let mut batch = Batch::new(Namespace::default());
+        let body = agentkeep::Json::parse("{}").unwrap();
+        batch.push(Operation::Append(Append {
+            log: &NOTES,
+            stream: stream.clone(),
+            entries: vec![NewEntry { id: None, body, refs: Vec::new() }],
+            known: Known::Refuse,
+            start: None,
+        }));
+        let done = store.commit(batch).await.unwrap();
+        assert_eq!(done.outcomes, [Outcome::Appended { numbers: vec![round] }]);
+    }
+    let sql = "SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+               WHERE n.nspname = $1 AND starts_with(p.proname, '_append_notes_')";
+    let found = crate::plain().await.query_one(sql, &[&place.schema]).await.unwrap();
+    assert_eq!(found.get::<_, i64>(0), 1);
+    assert!(store.check().await.unwrap().is_sound());
 }

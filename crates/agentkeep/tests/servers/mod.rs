@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub(crate) mod cutting;
 pub(crate) mod killing;
 pub(crate) mod own;
 pub(crate) mod proxy;

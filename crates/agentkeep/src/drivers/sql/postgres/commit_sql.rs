@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use super::append_sql;
 use super::columns::columns;
 use super::ddl::{id_index, within};
 use crate::drivers::sql::shape::{is_list_index, key_columns, quoted, side_table};
@@ -70,9 +71,11 @@ fn known_name(schema: &Schema, place: &str) -> String {
     within(place, &format!("_known_{}", revision(schema)))
 }
 
-fn revision(schema: &Schema) -> String {
+/// The checksum of what all functions do: made together, they are there together.
+pub(super) fn revision(schema: &Schema) -> String {
     // Whatever place the functions are in, and whatever they are called.
-    let text = body(schema, "", "") + &known_body(schema, "");
+    let appends = schema.logs.iter().map(|log| append_sql::body(schema, log, ""));
+    let text = body(schema, "", "") + &known_body(schema, "") + &appends.collect::<String>();
     let hash = blake3::hash(text.as_bytes()).to_hex();
     hash.as_str()[..12].to_owned()
 }
@@ -85,7 +88,7 @@ pub(super) fn create(schema: &Schema, place: &str) -> Vec<String> {
         .chain([&BYTES])
         .map(|(name, type_name)| format!("{name} {type_name}"))
         .collect();
-    vec![
+    let mut statements = vec![
         format!(
             "CREATE OR REPLACE FUNCTION {known}(p_namespace text, p_from integer, p_to integer, \
              s_kind text[], s_what text[], s_key text[], s_text text[], s_from integer[], \
@@ -100,13 +103,15 @@ pub(super) fn create(schema: &Schema, place: &str) -> Vec<String> {
             parameters.join(", "),
             body(schema, place, &known)
         ),
-    ]
+    ];
+    statements.extend(append_sql::create(schema, place));
+    statements
 }
 
 const OWN: [&str; 7] =
     ["_operations", "_commits", "_floors", "_streams", "_blobs", "_blob_bytes", "_namespaces"];
 
-fn placed(text: &str, place: &str) -> String {
+pub(super) fn placed(text: &str, place: &str) -> String {
     OWN.iter().fold(text.to_owned(), |text, name| {
         text.replace(&format!("@{name}@"), &within(place, name))
     })

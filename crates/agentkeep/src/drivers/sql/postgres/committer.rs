@@ -1,25 +1,24 @@
-//! Commits: callers that come together share a call of the commit function, and so a transaction.
+//! Commits: callers that come together share a call of a commit function, and so a transaction.
 //!
 //! A few lanes work side by side, so that commits of different streams need not wait for each
 //! other; those of one stream are in one lane. A lane sends what has come while its last call was
 //! under way. A batch that is refused leaves its neighbours alone.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::answer::answers;
+use super::calling::together;
 use super::connections::Connections;
-use super::encode::Call;
-use super::errors::{Fate, closed, fate, late, map};
-use super::join::{Unit, join};
+use super::join::plain;
+use super::lanes;
 use super::locks::{Locks, Names};
-use super::resolve::{Resolved, resolve, token};
 use crate::driver::{Append, Batch, Committed, Expect, Hub, Operation};
-use crate::drivers::server::patience::{ATTEMPTS, pause};
 use crate::error::{Error, Kind, Result};
+use crate::schema::{Log, Schema};
 
 /// Batches in one call,
 const GROUP: usize = 64;
@@ -27,53 +26,91 @@ const GROUP: usize = 64;
 const GROUP_BYTES: usize = 8 << 20;
 /// and the locks.
 const GROUP_LOCKS: usize = 200;
-/// Batches waiting in a lane; more callers wait for room.
-const QUEUE: usize = 1024;
+/// Streams that are remembered; then it begins anew.
+const STREAMS: usize = 50_000;
 /// Lanes.
 const LANES: usize = 4;
 /// Calls between two prunings of what is remembered of commits.
 const PRUNE: u64 = 500;
 
-type Answer = Result<Committed>;
+pub(super) type Answer = Result<Committed>;
 
-/// A batch, and who waits for the answer.
-struct Asked {
-    batch: Batch,
-    digest: Option<[u8; 32]>,
-    locks: Locks,
-    deadline: Instant,
-    answer: oneshot::Sender<Answer>,
+/// A batch, and what sending it needs.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) batch: Batch,
+    pub(super) digest: Option<[u8; 32]>,
+    pub(super) locks: Locks,
+    pub(super) deadline: Instant,
 }
+
+type Lane = lanes::Lane<Asked, Answer>;
+type Lead = lanes::Lead<Asked, Answer>;
+type Waiting = lanes::Waiting<Asked, Answer>;
 
 /// What all lanes share.
 pub(super) struct Shared {
+    pub(super) schema: &'static Schema,
     pub(super) connections: Arc<Connections>,
     pub(super) names: Names,
     pub(super) channel: String,
     pub(super) hub: Hub,
-    /// The statement that calls the commit function.
+    /// The statement that calls the commit function,
     pub(super) call: String,
+    /// and those that call the append functions, by log.
+    pub(super) appends: Vec<(&'static str, String)>,
     /// The time of the last commit.
     pub(super) time: AtomicI64,
     pub(super) calls: AtomicU64,
+    /// Calls that need not try an append function.
+    pub(super) unusual: AtomicU64,
+    /// Streams that are there, as far as this process knows, by the names of their locks.
+    pub(super) streams: Mutex<HashSet<i64>>,
+}
+
+impl Shared {
+    pub(super) fn append(&self, log: &Log) -> Option<&str> {
+        let found = self.appends.iter().find(|(name, _)| *name == log.name);
+        found.map(|(_, statement)| statement.as_str())
+    }
+
+    /// Whether all that is locked to be changed, which must be streams, is known to be there.
+    pub(super) fn are_there(&self, locks: &Locks) -> bool {
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.iter().all(|(name, exclusive)| !exclusive || streams.contains(name))
+    }
+
+    /// Remembers the streams of a commit, and tells of it.
+    fn committed(&self, asked: &Asked, answer: &Answer) {
+        if !answer.as_ref().is_ok_and(|committed| !committed.replayed) {
+            return;
+        }
+        if plain(&asked.batch).is_some() {
+            let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+            if streams.len() > STREAMS {
+                streams.clear();
+            }
+            streams.extend(
+                asked.locks.iter().filter(|(_, exclusive)| **exclusive).map(|(name, _)| *name),
+            );
+        }
+        self.hub.committed(&asked.batch);
+    }
 }
 
 /// The handle on the lanes.
 pub(super) struct Committer {
-    lanes: Mutex<Vec<mpsc::Sender<Asked>>>,
+    lanes: Vec<Arc<Lane>>,
     shared: Arc<Shared>,
+    runtime: Handle,
 }
 
 impl Committer {
+    /// Within the runtime that what outlives its caller goes on in.
     pub(super) fn start(shared: Arc<Shared>) -> Self {
         let count = (shared.connections.options.pool / 2).clamp(1, LANES);
-        let lane = |_| {
-            let (sender, queue) = mpsc::channel(QUEUE);
-            tokio::spawn(run(Arc::clone(&shared), queue));
-            sender
-        };
-        let lanes = Mutex::new((0..count).map(lane).collect());
-        Self { lanes, shared }
+        let lanes = (0..count).map(|_| Arc::new(Lane::default())).collect();
+        Self { lanes, shared, runtime: Handle::current() }
     }
 
     pub(super) async fn commit(&self, batch: Batch) -> Answer {
@@ -81,24 +118,16 @@ impl Committer {
         let locks = self.shared.names.of(&batch);
         let digest = batch.operation.is_some().then(|| batch.digest());
         let deadline = self.shared.connections.deadline();
-        let lane = {
-            let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-            lanes.get(place(&batch) % lanes.len().max(1)).cloned()
-        };
-        let (answer, answered) = oneshot::channel();
-        let asked = Asked { batch, digest, locks, deadline, answer };
-        lane.ok_or_else(closed)?.send(asked).await.map_err(|_| closed())?;
-        answered.await.unwrap_or_else(|_| Err(ended()))
-    }
-
-    /// The lanes finish what is queued, and end.
-    pub(super) fn close(&self) {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let lane = self.lanes.get(place(&batch) % self.lanes.len().max(1)).ok_or_else(ended)?;
+        let asked = Asked { batch, digest, locks, deadline };
+        let shared = Arc::clone(&self.shared);
+        let entered = lane.enter(asked, &self.runtime, |lead, asked| alone(shared, lead, asked));
+        entered.await.unwrap_or_else(|| Err(ended()))
     }
 }
 
-/// A lane's task was taken down with its runtime.
-fn ended() -> Error {
+/// The one who sent it was taken down with his runtime.
+pub(super) fn ended() -> Error {
     Error::new(Kind::OutcomeUnknown, "the program's runtime ended in the middle of a commit")
         .advice("open the store again and look, or repeat it under its operation id")
 }
@@ -123,226 +152,74 @@ fn place(batch: &Batch) -> usize {
     usize::try_from(hasher.finish() >> 33).unwrap_or(0)
 }
 
-async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Asked>) {
-    let mut left = None;
+/// Sends what its caller asks for; whoever came meanwhile is left to a task.
+async fn alone(shared: Arc<Shared>, mut lead: Lead, asked: Asked) -> Answer {
+    let answers = together(&shared, &mut lead.alarm, &[&asked], &asked.locks).await;
+    let answer = answers.into_iter().next().unwrap_or_else(|| Err(ended()));
+    shared.committed(&asked, &answer);
+    if let Some((lead, group, locks)) = next(lead) {
+        tokio::spawn(run(Arc::clone(&shared), lead, group, locks));
+    }
+    called(shared);
+    answer
+}
+
+/// Sends group after group until nobody waits.
+async fn run(shared: Arc<Shared>, mut lead: Lead, mut group: Vec<Waiting>, mut locks: Locks) {
     loop {
-        let first = match left.take() {
-            Some(asked) => asked,
-            None => match queue.recv().await {
-                Some(asked) => asked,
-                None => return,
-            },
-        };
-        let (mut bytes, mut locks) = (weight(&first.batch), first.locks.clone());
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && let Ok(asked) = queue.try_recv()
-        {
-            bytes += weight(&asked.batch);
-            let new = asked.locks.keys().filter(|name| !locks.contains_key(*name)).count();
-            if bytes > GROUP_BYTES || locks.len() + new > GROUP_LOCKS {
-                left = Some(asked);
-                break;
-            }
+        let asked: Vec<&Asked> = group.iter().map(|waiting| &waiting.asked).collect();
+        let answers = together(&shared, &mut lead.alarm, &asked, &locks).await;
+        let callers = group.len();
+        for (Waiting { asked, tell }, answer) in group.into_iter().zip(answers) {
+            shared.committed(&asked, &answer);
+            // A caller that went away has its commit all the same.
+            let _ = tell.send(answer);
+        }
+        called(Arc::clone(&shared));
+        come_back(lead.lane(), callers).await;
+        match next(lead) {
+            Some(more) => (lead, group, locks) = more,
+            None => return,
+        }
+    }
+}
+
+/// Who was answered often has more to ask, and one large group costs less than many small ones: the
+/// other tasks get their turn as long as they bring something.
+async fn come_back(lane: &Lane, callers: usize) {
+    let mut before = lane.waiting();
+    while callers > 1 && before < callers {
+        tokio::task::yield_now().await;
+        let now = lane.waiting();
+        if now == before {
+            return;
+        }
+        before = now;
+    }
+}
+
+/// The next group with what it locks; `None` when nobody waits.
+fn next(lead: Lead) -> Option<(Lead, Vec<Waiting>, Locks)> {
+    let (mut count, mut bytes, mut locks) = (0, 0, Locks::new());
+    let (lead, group) = lead.take(|asked| {
+        let new = asked.locks.keys().filter(|name| !locks.contains_key(*name)).count();
+        let (more, size) = (count + 1, bytes + weight(&asked.batch));
+        let fits = more <= GROUP && size <= GROUP_BYTES && locks.len() + new <= GROUP_LOCKS;
+        // The first goes whatever it is.
+        if fits || count == 0 {
+            (count, bytes) = (more, size);
             for (name, exclusive) in &asked.locks {
                 *locks.entry(*name).or_default() |= exclusive;
             }
-            group.push(asked);
         }
-        let answers = together(&shared, &group.iter().collect::<Vec<_>>(), &locks).await;
-        for (asked, answer) in group.into_iter().zip(answers) {
-            if answer.as_ref().is_ok_and(|committed| !committed.replayed) {
-                shared.hub.committed(&asked.batch);
-            }
-            // A caller that went away has its commit all the same.
-            let _ = asked.answer.send(answer);
-        }
-        if shared.calls.fetch_add(1, Ordering::Relaxed) % PRUNE == PRUNE - 1 {
-            tokio::spawn(super::resolve::prune(Arc::clone(&shared)));
-        }
-    }
+        fits
+    })?;
+    Some((lead, group, locks))
 }
 
-/// One call for the group, its neighbours joined; one more, as they are, for those whose joined batch
-/// was refused; each alone when the server refuses them together.
-async fn together(shared: &Shared, group: &[&Asked], locks: &Locks) -> Vec<Answer> {
-    let batches: Vec<&Batch> = group.iter().map(|asked| &asked.batch).collect();
-    let mut units = join(&batches);
-    let mut answers: Vec<Option<Answer>> = group.iter().map(|_| None).collect();
-    loop {
-        let left: Vec<usize> = (0..group.len()).filter(|place| answers[*place].is_none()).collect();
-        if left.is_empty() {
-            return answers.into_iter().flatten().collect();
-        }
-        let asked: Vec<&Asked> = left.iter().map(|place| group[*place]).collect();
-        match attempts(shared, &asked, &units, locks).await {
-            Ok(told) => left.iter().zip(told).for_each(|(place, told)| answers[*place] = told),
-            Err(failure) if failure.of_one && left.len() > 1 => {
-                for (place, asked) in left.into_iter().zip(asked) {
-                    answers[place] = Some(alone(shared, asked).await);
-                }
-                continue;
-            }
-            Err(failure) => {
-                let copies: Vec<Error> = left.iter().skip(1).map(|_| failure.copy()).collect();
-                let errors = std::iter::once(failure.error).chain(copies);
-                left.iter()
-                    .zip(errors)
-                    .for_each(|(place, error)| answers[*place] = Some(Err(error)));
-            }
-        }
-        let left = answers.iter().filter(|answer| answer.is_none()).count();
-        units = (0..left).map(Unit::Own).collect();
-    }
-}
-
-async fn alone(shared: &Shared, asked: &Asked) -> Answer {
-    let told = attempts(shared, &[asked], &[Unit::Own(0)], &asked.locks).await;
-    let told = told.map_err(|failure| failure.error)?;
-    told.into_iter().flatten().next().unwrap_or_else(|| Err(ended()))
-}
-
-/// Why a call gave no answers.
-struct Failure {
-    error: Error,
-    /// The server refused it, perhaps because of one batch.
-    of_one: bool,
-}
-
-impl Failure {
-    fn of_all(error: Error) -> Self {
-        Self { error, of_one: false }
-    }
-
-    /// The same error for a neighbour.
-    fn copy(&self) -> Error {
-        let error = Error::new(self.error.kind(), self.error.message())
-            .retryable(self.error.is_retryable());
-        match self.error.advice_text() {
-            Some(advice) => error.advice(advice),
-            None => error,
-        }
-    }
-}
-
-/// Attempts until the group is committed, refused or out of time. What was sent and not answered
-/// is resolved before it is sent again.
-async fn attempts(
-    shared: &Shared,
-    group: &[&Asked],
-    units: &[Unit],
-    locks: &Locks,
-) -> std::result::Result<Vec<Option<Answer>>, Failure> {
-    let deadline = group.iter().map(|asked| asked.deadline).min().unwrap_or_else(Instant::now);
-    let batches: Vec<&Batch> = group.iter().map(|asked| &asked.batch).collect();
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        let last = attempt >= ATTEMPTS;
-        let error = match once(shared, group, &batches, units, locks, deadline).await {
-            Once::Answered(text) => {
-                let answers = answers(&text, &batches, units).map_err(Failure::of_all)?;
-                let done = answers.iter().flatten().flatten();
-                for committed in done.filter(|committed| !committed.replayed) {
-                    shared.time.fetch_max(committed.time, Ordering::Relaxed);
-                }
-                return Ok(answers);
-            }
-            Once::Refused(error) => return Err(Failure { error, of_one: true }),
-            Once::Unknown => return Err(Failure::of_all(unknown(group))),
-            Once::NotSent(error) | Once::Again(error) if last => {
-                return Err(Failure::of_all(error));
-            }
-            Once::NotSent(error) if !error.is_retryable() || error.kind() != Kind::Unavailable => {
-                return Err(Failure::of_all(error));
-            }
-            Once::NotSent(error) | Once::Again(error) => error,
-        };
-        if Instant::now() + pause(attempt) > deadline || shared.connections.is_closed() {
-            return Err(Failure::of_all(error));
-        }
-        tokio::time::sleep(pause(attempt)).await;
-    }
-}
-
-fn unknown(group: &[&Asked]) -> Error {
-    let operation = match group {
-        [asked] => asked.batch.operation.as_ref(),
-        _ => None,
-    };
-    let error = Error::new(
-        Kind::OutcomeUnknown,
-        "the connection died in the middle of a commit, and the server cannot be asked",
-    );
-    match operation {
-        Some(operation) => error.at(format!("operation {operation:?}")),
-        None => error,
-    }
-    .advice("repeat it under its operation id; without one, look whether it is there")
-}
-
-/// What became of one call.
-enum Once {
-    Answered(String),
-    /// Nothing changed, and trying again would not help.
-    Refused(Error),
-    /// Nothing changed, and it may go better now.
-    Again(Error),
-    /// There was no connection.
-    NotSent(Error),
-    /// It may have happened.
-    Unknown,
-}
-
-async fn once(
-    shared: &Shared,
-    group: &[&Asked],
-    batches: &[&Batch],
-    units: &[Unit],
-    locks: &Locks,
-    deadline: Instant,
-) -> Once {
-    let connections = &shared.connections;
-    let connection = match tokio::time::timeout_at(deadline, connections.get()).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Once::NotSent(error),
-        Err(_) => return Once::NotSent(late()),
-    };
-    let token = token();
-    let time = shared.time.load(Ordering::Relaxed);
-    let mut call = Call::new(&shared.names, &shared.channel, token, time);
-    call.lock(locks);
-    for unit in units {
-        match unit {
-            Unit::Own(place) => call.add(batches[*place], group[*place].digest, &shared.names),
-            Unit::Joined(streams) => call.add_joined(batches, streams, &shared.names),
-        }
-    }
-    let parameters = call.parameters();
-    let asking = connections.ask(&connection, &shared.call, &parameters);
-    let (in_time, failed) = match tokio::time::timeout_at(deadline, asking).await {
-        Ok(Ok(rows)) => match rows.first().map(|row| row.try_get::<_, String>(0)) {
-            Some(Ok(text)) => return Once::Answered(text),
-            _ => (true, None),
-        },
-        Ok(Err(error)) => match fate(&error) {
-            Fate::Refused => return Once::Refused(map(&error)),
-            Fate::Again | Fate::Unprepared => return Once::Again(map(&error)),
-            Fate::Lost => (true, Some(map(&error))),
-        },
-        Err(_) => (false, None),
-    };
-    // Nobody may get a connection on which something is still under way.
-    let cancel = connection.cancel_token();
-    drop(deadpool_postgres::Object::take(connection));
-    if !in_time {
-        connections.cancel(cancel).await;
-    }
-    match resolve(shared, token, deadline).await {
-        Resolved::Committed(text) => Once::Answered(text),
-        Resolved::Not if !in_time => Once::Refused(late()),
-        Resolved::Not => Once::Again(failed.unwrap_or_else(late)),
-        Resolved::Unknown => Once::Unknown,
+fn called(shared: Arc<Shared>) {
+    if shared.calls.fetch_add(1, Ordering::Relaxed) % PRUNE == PRUNE - 1 {
+        tokio::spawn(super::resolve::prune(shared));
     }
 }
 

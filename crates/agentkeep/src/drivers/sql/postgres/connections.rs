@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    ClientWrapper, Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime,
 };
 use tokio::time::Instant;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
@@ -51,6 +51,8 @@ impl Connections {
             Manager::from_config(config(&options), tls.clone(), ManagerConfig { recycling_method });
         let pool = Pool::builder(manager)
             .max_size(options.pool)
+            // What was used last is warm, here and at the server.
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(options.timeout))
             .create_timeout(Some(options.timeout))
             .recycle_timeout(Some(options.timeout))

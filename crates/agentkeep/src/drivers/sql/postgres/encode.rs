@@ -75,11 +75,11 @@ const NEVER: i64 = -1;
 /// Stands for [`Save::Create`].
 const CREATE: i64 = -2;
 
-fn number(value: u64) -> i64 {
+pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(NEVER)
 }
 
-fn place(count: usize) -> i32 {
+pub(super) fn place(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 

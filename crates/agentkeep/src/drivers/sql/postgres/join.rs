@@ -57,7 +57,7 @@ pub(super) fn join(group: &[&Batch]) -> Vec<Unit> {
 }
 
 /// The append of a batch that does nothing else, and expects nothing that appends change.
-fn plain(batch: &Batch) -> Option<&Append> {
+pub(super) fn plain(batch: &Batch) -> Option<&Append> {
     let [Operation::Append(append)] = batch.operations.as_slice() else { return None };
     let fixed = |expect: &Expect| match expect {
         Expect::Absent(key) | Expect::Exists(key) | Expect::Version(key, _) => {

@@ -4,8 +4,12 @@
 //! callers that come together share; what it counts on is locked by name before it is read. Why it
 //! is so stands in `docs/decisions/0010-postgres.md`.
 
+mod alarm;
 mod answer;
+mod append_sql;
+mod appending;
 mod between;
+mod calling;
 mod check;
 mod columns;
 mod commit_sql;
@@ -19,6 +23,7 @@ mod foreign;
 mod get;
 mod hints;
 mod join;
+mod lanes;
 mod locks;
 mod open;
 mod options;
@@ -33,8 +38,8 @@ mod upkeep;
 mod url;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
@@ -85,16 +90,25 @@ impl Postgres {
         let opened = open::open(schema, &connections).await;
         let opened = opened.map_err(|error| error.at(location.clone()))?;
         let names = Names::new(&opened.identity.store_id);
-        let parameters: Vec<String> =
-            (1..=commit_sql::PARAMETERS.len() + 1).map(|i| format!("${i}")).collect();
-        let function = commit_sql::name(schema, &connections.options.schema);
+        let place = &connections.options.schema;
+        let call = statement(&commit_sql::name(schema, place), commit_sql::PARAMETERS.len() + 1);
+        let append = |log: &&Log| {
+            (
+                log.name,
+                statement(&append_sql::name(schema, log, place), append_sql::PARAMETERS.len()),
+            )
+        };
         let hub = Hub::default();
         let shared = Arc::new(Shared {
+            schema,
             channel: format!("agentkeep_{}", opened.identity.store_id),
             connections: Arc::clone(&connections),
             names,
             hub: hub.clone(),
-            call: format!("SELECT {function}({})", parameters.join(", ")),
+            call,
+            appends: schema.logs.iter().map(append).collect(),
+            unusual: AtomicU64::new(0),
+            streams: Mutex::default(),
             time: AtomicI64::new(0),
             calls: AtomicU64::new(0),
         });
@@ -128,7 +142,6 @@ impl Postgres {
     }
 
     fn end(&self) {
-        self.committer.close();
         self.connections.close();
         self.hub.close();
     }
@@ -140,6 +153,12 @@ impl Drop for Postgres {
         self.hints.abort();
         self.end();
     }
+}
+
+/// The statement that calls a function.
+fn statement(function: &str, parameters: usize) -> String {
+    let parameters: Vec<String> = (1..=parameters).map(|i| format!("${i}")).collect();
+    format!("SELECT {function}({})", parameters.join(", "))
 }
 
 fn in_postgres(error: Error) -> Error {
