@@ -22,6 +22,26 @@ pub(super) fn elements(text: &str) -> Elements<'_> {
     Elements { rest: inside(text, '[', ']') }
 }
 
+/// The members of an object before `last`, and the value of `last`, which is not looked into: for
+/// objects that are known to have it as their last member, if they have it.
+pub(super) fn members_and_last<'a>(
+    text: &'a str,
+    last: &str,
+) -> (Vec<(&'a str, &'a str)>, Option<&'a str>) {
+    let mut before = Vec::new();
+    let mut members = members(text);
+    loop {
+        let value = members.rest.strip_prefix('"').and_then(|rest| rest.strip_prefix(last));
+        if let Some(value) = value.and_then(|rest| rest.strip_prefix("\":")) {
+            return (before, Some(value));
+        }
+        match members.next() {
+            Some(member) => before.push(member),
+            None => return (before, None),
+        }
+    }
+}
+
 fn inside(text: &str, open: char, close: char) -> &str {
     text.strip_prefix(open).and_then(|t| t.strip_suffix(close)).unwrap_or("")
 }

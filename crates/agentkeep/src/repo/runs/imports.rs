@@ -7,6 +7,7 @@ use super::record::RunRecord;
 use super::write::{Answer, RunIntent, What, place};
 use crate::driver::{Expect, MAX_BATCH_BYTES, MAX_BODY, Operation, Record};
 use crate::error::{Error, Kind, Result};
+use crate::json::Json;
 use crate::model::RunSnapshot;
 use crate::repo::plan::{Guard, Intent, Plan};
 use crate::schema::{Key, STEPS, Stream};
@@ -31,7 +32,8 @@ pub(crate) fn is_as(record: &Record, snapshot: &RunSnapshot) -> Result<bool> {
 pub(crate) fn weigh(snapshot: &RunSnapshot) -> Result<(usize, usize)> {
     let (mut run, mut change) = (RunRecord::default(), Change::default());
     change.become_snapshot(&mut run, snapshot.json());
-    let mut bodies = change.finish();
+    run.birth = Some(super::planned::birth());
+    let mut bodies = change.finish(&[("birth", Json::string(&super::planned::birth()))]);
     bodies.push(run.to_json());
     let too_large = |bytes: usize, most: usize, what: &str| {
         Error::new(Kind::TooLarge, format!("{what} has {bytes} bytes, more than {most}"))
@@ -41,7 +43,7 @@ pub(crate) fn weigh(snapshot: &RunSnapshot) -> Result<(usize, usize)> {
     if let Some(body) = bodies.iter().find(|body| body.len() > MAX_BODY) {
         return Err(too_large(body.len(), MAX_BODY, "one value of the run"));
     }
-    let bytes = bodies.iter().map(crate::json::Json::len).sum();
+    let bytes = bodies.iter().map(Json::len).sum();
     if bytes > LARGEST {
         return Err(too_large(bytes, LARGEST, "the run"));
     }
