@@ -22,7 +22,10 @@ impl Text {
         if text.len() < LONG {
             return Self::Short(text.into());
         }
-        text.shrink_to_fit();
+        // Little room too much stays: allocators keep a block of the same size at hand.
+        if text.capacity() - text.len() > text.len() / 8 {
+            text.shrink_to_fit();
+        }
         Self::Long(Arc::new(text))
     }
 }

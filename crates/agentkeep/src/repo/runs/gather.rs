@@ -10,8 +10,10 @@ use crate::model::RunStatus;
 
 /// A list whose first elements have more bytes than these is taken to be the one that has most
 const LONG: usize = 4 << 10;
-/// of the run's, as long as these are not too many.
+/// of the run's, as long as these are not too many;
 const MOST: usize = 64 << 20;
+/// so much room is for what stands around it.
+const AROUND: usize = 4 << 10;
 
 /// A run under construction.
 pub(super) struct Gathered {
@@ -126,7 +128,7 @@ impl Gathered {
             return;
         }
         if text.is_empty() {
-            text.reserve(if elements.len() > LONG { self.bytes.min(MOST) } else { 0 });
+            text.reserve(if elements.len() > LONG { self.bytes.min(MOST) + AROUND } else { 0 });
         } else {
             text.push(',');
         }

@@ -20,6 +20,11 @@ pub(crate) fn key(snapshot: &RunSnapshot) -> Result<Key> {
     RunRecord::key(snapshot.id())
 }
 
+/// The key of the record of a run with this id.
+pub(crate) fn key_of(id: &str) -> Result<Key> {
+    RunRecord::key(id)
+}
+
 /// Whether the run in a record is exactly as the snapshot says, whoever holds it.
 pub(crate) fn is_as(record: &Record, snapshot: &RunSnapshot) -> Result<bool> {
     let there = RunRecord::parse(&record.body).map_err(|error| error.at(place(snapshot.id())))?;

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use serde::Serialize;
 
 use super::record::RunRecord;
-use super::tail::{Step, newest};
+use super::tail::{MOST, Step, newest, stretch};
 use crate::driver::{Entry, Find, Found, Record};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
@@ -124,13 +124,25 @@ impl RunInfo {
         Some((info, ahead))
     }
 
-    /// Takes in what the last step behind the record says, if it is of it.
-    fn follow(&mut self, after: u64, mark: u32, entry: &Entry) {
-        let Some(step) = Step::of(mark, &entry.body) else { return };
+    /// Takes in what the last step behind the record says; false when it is not of the record.
+    fn follow(&mut self, after: u64, mark: u32, entry: &Entry) -> bool {
+        let Some(step) = Step::of(mark, &entry.body) else { return false };
         self.steps += entry.number - after;
         let [usage, error] = Json::raw_members_of(step.now, ["usage", "error"]);
         self.usage = usage.map(Json::piece).or(self.usage.take());
         self.error = error.map_or(self.error.take(), Json::text_of);
+        true
+    }
+
+    /// The record was written again since it was read: the last step of it is further back.
+    async fn look_back(&mut self, space: &Space, after: u64, mark: u32) -> Result<()> {
+        let read = stretch(&self.run_id, after + 1, MOST)?;
+        let entries = space.read(&read).await?.entries;
+        let steps = entries.iter().take_while(|entry| Step::of(mark, &entry.body).is_some());
+        if let Some(last) = steps.last() {
+            self.follow(after, mark, last);
+        }
+        Ok(())
     }
 }
 
@@ -151,8 +163,10 @@ async fn infos(space: &Space, records: &[Record]) -> Result<Vec<RunInfo>> {
         let runs: Vec<(&str, u64)> = some.iter().map(of).collect();
         let entries = newest(space, &runs).await?;
         for ((place, after, mark), entry) in some.iter().zip(entries) {
-            if let (Some(info), Some(entry)) = (infos.get_mut(*place), entry) {
-                info.follow(*after, *mark, &entry);
+            if let (Some(info), Some(entry)) = (infos.get_mut(*place), entry)
+                && !info.follow(*after, *mark, &entry)
+            {
+                info.look_back(space, *after, *mark).await?;
             }
         }
     }

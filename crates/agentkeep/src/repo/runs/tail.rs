@@ -4,7 +4,7 @@
 
 use super::change::Change;
 use super::record::{Part, RunRecord, chained, hash};
-use crate::driver::{Entry, MAX_LIMIT, Read, Stretch, Which};
+use crate::driver::{Entry, Read, Stretch, Which};
 use crate::error::Result;
 use crate::json::{Json, ObjectEditor};
 use crate::model::RunStatus;
@@ -13,7 +13,7 @@ use crate::schema::{Key, STEPS, STREAMS, Stream};
 
 /// So many steps stand behind a record at most, then it is written again: whoever takes the run up
 /// has to read them, however many there are in all.
-const MOST: u64 = 32;
+pub(super) const MOST: usize = 32;
 /// Lists ask for runs by these, and show when they ended.
 const IN_INDEXES: [&str; 3] = ["status", "startedAt", "completedAt"];
 
@@ -88,7 +88,7 @@ impl RunRecord {
         change: &Change,
     ) -> Option<(Self, Vec<(&'static str, Json)>)> {
         let mark = self.mark?;
-        if self.tail.steps + 1 >= MOST || !change.is_one_entry() || !self.goes_on_as(after) {
+        if self.tail.steps + 1 >= MOST as u64 || !change.is_one_entry() || !self.goes_on_as(after) {
             return None;
         }
         let whole = |name: &String| {
@@ -167,7 +167,7 @@ pub(super) fn stretch(id: &str, from: u64, limit: usize) -> Result<Read> {
 pub(super) async fn followed(space: &Space, id: &str, mut run: RunRecord) -> Result<RunRecord> {
     while run.mark.is_some() {
         let from = run.last + 1;
-        let found = space.read(&stretch(id, from, MAX_LIMIT.min(MOST as usize))?).await?;
+        let found = space.read(&stretch(id, from, MOST)?).await?;
         let followed = found.entries.iter().take_while(|entry| run.follow(entry)).count();
         if followed < found.entries.len() || !found.more {
             break;
