@@ -89,13 +89,13 @@ async fn a_unit_that_is_refused_leaves_nothing(store: Store) {
         assert!(store.events().topics(&agentkeep::List::default()).await.unwrap().items.is_empty());
         error.kind()
     };
-    let kind = refused(&|unit| drop(unit.runs().step_at("r", 2, json("3"), nothing()))).await;
+    let kind = refused(&|unit| _ = unit.runs().step_at("r", 2, json("3"), nothing())).await;
     assert_eq!(kind, Kind::AlreadyExists);
-    let kind = refused(&|unit| drop(unit.runs().step_at("r", 4, json("3"), nothing()))).await;
+    let kind = refused(&|unit| _ = unit.runs().step_at("r", 4, json("3"), nothing())).await;
     assert_eq!(kind, Kind::InvalidInput);
-    let under = |unit: &mut agentkeep::Unit| drop(unit.runs().under(7).complete("r", nothing()));
+    let under = |unit: &mut agentkeep::Unit| _ = unit.runs().under(7).complete("r", nothing());
     assert_eq!(refused(&under).await, Kind::LeaseLost);
-    let kind = refused(&|unit| drop(unit.runs().step("none", json("3"), nothing()))).await;
+    let kind = refused(&|unit| _ = unit.runs().step("none", json("3"), nothing())).await;
     assert_eq!(kind, Kind::NotFound);
 }
 

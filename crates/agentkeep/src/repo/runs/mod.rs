@@ -361,8 +361,9 @@ impl<'a> Runs<'a> {
         if let Some(operation) = self.operation {
             unit = unit.operation(operation);
         }
-        unit.commit().await.map_err(|error| error.during(operation))?;
-        Ok(answer.take())
+        let done = unit.commit().await.map_err(|error| error.during(operation))?;
+        // What was planned was not done now.
+        Ok(if done.replayed { (None, false) } else { answer.take() })
     }
 }
 
