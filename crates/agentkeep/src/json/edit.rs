@@ -140,6 +140,56 @@ pub(super) fn unquoted(text: &str) -> Option<String> {
     serde_json::from_str(text).ok()
 }
 
+/// The text of an object, written from its start to its end; whoever writes gives each key once.
+#[derive(Debug)]
+pub(crate) struct ObjectWriter(String);
+
+impl ObjectWriter {
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        let mut text = String::with_capacity(bytes);
+        text.push('{');
+        Self(text)
+    }
+
+    fn comma(&mut self) {
+        if !self.0.ends_with(['{', '[', ':']) {
+            self.0.push(',');
+        }
+    }
+
+    /// The key of the next member.
+    pub(crate) fn name(&mut self, name: &str) -> &mut Self {
+        self.comma();
+        self.0.push_str(&quoted(name));
+        self.0.push(':');
+        self
+    }
+
+    /// The value of a member, or the next element of a list.
+    pub(crate) fn value(&mut self, value: &Json) -> &mut Self {
+        self.comma();
+        self.0.push_str(value.as_str());
+        self
+    }
+
+    /// A value that is itself written piece by piece.
+    pub(crate) fn open(&mut self, bracket: char) -> &mut Self {
+        self.comma();
+        self.0.push(bracket);
+        self
+    }
+
+    pub(crate) fn close(&mut self, bracket: char) -> &mut Self {
+        self.0.push(bracket);
+        self
+    }
+
+    pub(crate) fn finish(mut self) -> Json {
+        self.0.push('}');
+        Json::assembled(self.0)
+    }
+}
+
 /// An object under construction: members replaced in place, new ones last, the rest untouched.
 #[derive(Debug, Clone, Default)]
 pub struct ObjectEditor {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use edit::ObjectEditor;
+pub(crate) use edit::ObjectWriter;
 pub use scan::{MAX_DEPTH, Problem, ScanError};
 
 use self::text::Text;
@@ -309,6 +310,18 @@ mod tests {
         assert_eq!(add, Some(r#"{"trace":[1,"}]"]}"#));
         assert_eq!(Json::members_and_last(json.as_str(), "ad"), (json_members(&json), None));
         assert_eq!(Json::members_and_last("{}", "add"), (vec![], None));
+    }
+
+    #[test]
+    fn an_object_is_written_piece_by_piece() {
+        let mut out = ObjectWriter::with_room(9);
+        out.name("a\"").value(&Json::integer(1)).name("b").open('{').close('}').name("c").open('[');
+        // A value that ends like an opening one is still a value.
+        out.value(&Json::string("x[")).value(&Json::string("y")).open('[').close(']').close(']');
+        out.name("d").value(&Json::array([]));
+        let expected = r#"{"a\"":1,"b":{},"c":["x[","y",[]],"d":[]}"#;
+        assert_eq!(out.finish(), Json::parse(expected).unwrap());
+        assert_eq!(ObjectWriter::with_room(0).finish().as_str(), "{}");
     }
 
     fn json_members(json: &Json) -> Vec<(&str, &str)> {

@@ -13,6 +13,7 @@ use crate::support::{begun, json, loaded, nothing, on_every_driver};
 
 on_every_driver!(
     most_steps_leave_the_record_alone,
+    a_long_step_is_kept_with_the_record,
     others_find_what_stands_behind_it,
     who_claims_it_goes_on_behind_them,
     the_end_tells_of_all,
@@ -78,6 +79,20 @@ async fn most_steps_leave_the_record_alone(store: Store) {
     // Whoever takes it up has few to read.
     assert!(longest < 32, "{versions:?}");
     is_after(&store, 100).await;
+}
+
+/// Lists read the last step of every run that goes on.
+async fn a_long_step_is_kept_with_the_record(store: Store) {
+    store.runs().start(begun("r")).await.unwrap();
+    steps(&store, 0, 0, 3).await;
+    let version = record(&store).await.version;
+    let long = Json::string(&"x".repeat(20_000));
+    store.runs().step("r", long.clone(), changes(4)).await.unwrap();
+    assert_eq!(record(&store).await.version, version + 1);
+    store.runs().step("r", json("5"), changes(5)).await.unwrap();
+    assert_eq!(record(&store).await.version, version + 1);
+    let run = loaded(&other(&store), "r").await;
+    assert_eq!((&run.trace()[3..], run.step_index()), (&[long, json("5")][..], 5));
 }
 
 async fn others_find_what_stands_behind_it(store: Store) {

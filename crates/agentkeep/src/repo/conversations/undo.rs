@@ -137,7 +137,8 @@ async fn wrote_anything(space: &Space, import: &Turn) -> Result<bool> {
             return Ok(true);
         }
     }
-    Ok(!undo_logs::gone_on_with(space, &Run::new(import), 1).await?.is_empty())
+    let (gone_on_with, _) = undo_logs::gone_on_with(space, &Run::new(import), 1).await?;
+    Ok(!gone_on_with.is_empty())
 }
 
 /// Takes away records that the import wrote last, unless one of `children` is in them.

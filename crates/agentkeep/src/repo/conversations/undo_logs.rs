@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::collect::ignore_conflict;
 use super::imports::Run;
 use super::undo::Undone;
-use crate::driver::{Find, MAX_LIMIT, Read, Record, Which};
+use crate::driver::{Find, Read, Record, Which};
 use crate::error::Result;
 use crate::repo::plan::Intent;
 use crate::repo::space::Space;
@@ -15,6 +15,9 @@ use crate::schema::{RUNS, STEPS, THREADS, Table, Value};
 
 /// Records looked at in one call.
 const STEP: usize = 200;
+/// Entries of an import that are looked at for runs which somebody has gone on with: they may be
+/// large.
+const LISTED: usize = 500;
 
 /// Takes away the runs that the import brought: whoever goes on with a run writes its record. Those
 /// that somebody has gone on with are told by the entries that the import left in them.
@@ -32,21 +35,27 @@ pub(super) async fn of_runs(space: &Space, run: &Run, undone: &mut Undone) -> Re
             None => break,
         }
     }
-    for id in gone_on_with(space, run, MAX_LIMIT).await? {
+    let (ids, more) = gone_on_with(space, run, LISTED).await?;
+    for id in ids {
         undone.keep(&runs::imports::key_of(&id)?, "somebody has gone on with it");
+    }
+    if more {
+        undone.kept.push("and more runs that somebody has gone on with".to_owned());
     }
     Ok(())
 }
 
-/// Runs that have entries of the import; at most as many as have so many entries.
+/// Runs that have entries of the import, as many as have so many entries, and whether there are
+/// more.
 pub(super) async fn gone_on_with(
     space: &Space,
     run: &Run,
     limit: usize,
-) -> Result<BTreeSet<String>> {
+) -> Result<(BTreeSet<String>, bool)> {
     let which = Which::Turn(run.import.clone());
     let found = space.read(&Read { log: &STEPS, which, reverse: false, limit }).await?;
-    Ok(found.entries.into_iter().map(|entry| entry.stream.as_str().to_owned()).collect())
+    let ids = found.entries.iter().map(|entry| entry.stream.as_str().to_owned()).collect();
+    Ok((ids, found.more))
 }
 
 /// Takes away the entries that the import added to a thread which was there before.

@@ -1,7 +1,7 @@
 //! What a write adds to a run: the next record, and an entry with what is new.
 
 use super::record::{Kept, Part, RunRecord, chained, empty, hash, kept};
-use crate::json::{Json, ObjectEditor};
+use crate::json::{Json, ObjectWriter};
 
 /// Bodies of entries stay well below the limit of a body.
 const ENTRY: usize = 4 << 20;
@@ -132,6 +132,11 @@ impl Change {
         self.full.is_empty() && self.under_way.is_empty()
     }
 
+    /// Bytes of what goes into the last entry.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// True when it all goes into one entry.
     pub(super) fn is_one_entry(&self) -> bool {
         self.full.is_empty() && !self.under_way.is_empty()
@@ -155,26 +160,34 @@ impl Values {
         self.set.is_empty() && self.add.is_empty()
     }
 
-    /// `add` comes last: readers need not look for its end.
+    /// `add` comes last: readers need not look for its end. The text is written at once, for it is
+    /// long.
     fn to_json(&self, before: &[(&str, Json)]) -> Json {
-        let mut body = ObjectEditor::default();
+        let lists = self.add.iter().flat_map(|(_, elements)| elements);
+        let values = self.set.iter().map(|(_, value)| value).chain(lists);
+        let long: usize = values.map(|value| value.len() + 1).sum();
+        let mut out = ObjectWriter::with_room(long + 256);
         for (name, value) in before {
-            body.set(name, value);
+            out.name(name).value(value);
         }
         if !self.set.is_empty() {
-            let mut set = ObjectEditor::default();
+            out.name("set").open('{');
             for (name, value) in &self.set {
-                set.set(name, value);
+                out.name(name).value(value);
             }
-            body.set("set", &set.finish());
+            out.close('}');
         }
         if !self.add.is_empty() {
-            let mut add = ObjectEditor::default();
+            out.name("add").open('{');
             for (name, elements) in &self.add {
-                add.set(name, &Json::array(elements));
+                out.name(name).open('[');
+                for element in elements {
+                    out.value(element);
+                }
+                out.close(']');
             }
-            body.set("add", &add.finish());
+            out.close('}');
         }
-        body.finish()
+        out.finish()
     }
 }

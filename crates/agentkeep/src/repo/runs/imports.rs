@@ -15,6 +15,11 @@ use crate::schema::{Key, STEPS, Stream};
 /// A run comes in with one commit, beside which others may stand.
 const LARGEST: usize = MAX_BATCH_BYTES / 4 * 3;
 
+/// A run of so many bytes is a record and an entry, whatever it holds;
+const SMALL: usize = 1 << 20;
+/// so many bytes come to it.
+const BESIDE: usize = 1_024;
+
 /// The key of a run's record.
 pub(crate) fn key(snapshot: &RunSnapshot) -> Result<Key> {
     RunRecord::key(snapshot.id())
@@ -35,6 +40,10 @@ pub(crate) fn is_as(record: &Record, snapshot: &RunSnapshot) -> Result<bool> {
 
 /// How many operations and bytes taking it in costs; `TooLarge` when no commit could hold it.
 pub(crate) fn weigh(snapshot: &RunSnapshot) -> Result<(usize, usize)> {
+    let bytes = snapshot.json().len();
+    if bytes <= SMALL {
+        return Ok((2, bytes + BESIDE));
+    }
     let (mut run, mut change) = (RunRecord::default(), Change::default());
     change.become_snapshot(&mut run, snapshot.json());
     run.birth = Some(super::planned::birth());

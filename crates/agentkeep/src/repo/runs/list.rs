@@ -107,7 +107,7 @@ impl RunInfo {
             }
             None => None,
         };
-        let status = status.and_then(Json::text_of).and_then(|name| RunStatus::named(&name));
+        let status = status.and_then(RunStatus::of_text);
         let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
         let info = Self {
             run_id: id.to_owned(),

@@ -17,7 +17,7 @@ pub(crate) struct PlannedRun {
     /// As the store has it, with the version of its record: what the commit depends on.
     found: Option<(Arc<RunRecord>, u64)>,
     /// As the plan leaves it so far.
-    pub(super) run: Option<RunRecord>,
+    pub(super) run: Option<Arc<RunRecord>>,
     /// What goes into the log.
     pub(super) change: Change,
     pub(super) changed: bool,
@@ -26,7 +26,7 @@ pub(crate) struct PlannedRun {
 impl PlannedRun {
     pub(super) async fn of(space: &Space, id: &str) -> Result<Self> {
         let found = RunRecord::cached(space, id).await?;
-        let run = found.as_ref().map(|(run, _)| (**run).clone());
+        let run = found.as_ref().map(|(run, _)| Arc::clone(run));
         Ok(Self { found, run, ..Self::default() })
     }
 
@@ -45,12 +45,13 @@ impl PlannedRun {
         if let Some(met) = met.as_ref().filter(|met| met.mark.is_some()) {
             plan.expect(Expect::LogEnds(&STEPS, stream.clone(), met.last), Guard::Retry);
         }
-        let Some(mut run) = self.run.filter(|_| self.changed) else { return Ok(()) };
-        if let Some((next, before)) =
-            met.as_ref().and_then(|met| met.step_behind(&run, &self.change))
-        {
+        let Some(run) = self.run.filter(|_| self.changed) else { return Ok(()) };
+        let behind = met.as_ref().and_then(|met| met.step_behind(&run, &self.change));
+        let mut run = Arc::unwrap_or_clone(run);
+        if let Some(tail) = behind {
+            let (run, before) = run.with_tail(tail);
             append(plan, stream, self.change.finish(&before), None);
-            plan.hold_steps(key, Arc::new(next), version);
+            plan.hold_steps(key, Arc::new(run), version);
             return Ok(());
         }
         let mut before = Vec::new();

@@ -211,8 +211,8 @@ impl RunRecord {
     }
 
     pub(super) fn status(&self) -> RunStatus {
-        let name = self.member("status").and_then(Json::to_text).unwrap_or_default();
-        RunStatus::named(&name).unwrap_or(RunStatus::Executing)
+        let status = self.member("status").and_then(|status| RunStatus::of_text(status.as_str()));
+        status.unwrap_or(RunStatus::Executing)
     }
 
     pub(super) fn number(&self, name: &str) -> Option<i64> {

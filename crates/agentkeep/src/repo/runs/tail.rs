@@ -14,6 +14,9 @@ use crate::schema::{Key, STEPS, STREAMS, Stream};
 /// So many steps stand behind a record at most, then it is written again: whoever takes the run up
 /// has to read them, however many there are in all.
 pub(super) const MOST: usize = 32;
+/// A longer one is kept with the record, which then costs little beside it: lists read the last
+/// step behind each record.
+const LONGEST: usize = 16 << 10;
 /// Lists ask for runs by these, and show when they ended.
 const IN_INDEXES: [&str; 3] = ["status", "startedAt", "completedAt"];
 
@@ -80,27 +83,23 @@ impl RunRecord {
         }
     }
 
-    /// The entry of a step that leaves the record alone, and the run after it: when it adds one
-    /// result and otherwise changes nothing but what an entry can say.
-    pub(super) fn step_behind(
-        &self,
-        after: &Self,
-        change: &Change,
-    ) -> Option<(Self, Vec<(&'static str, Json)>)> {
-        let mark = self.mark?;
-        if self.tail.steps + 1 >= MOST as u64 || !change.is_one_entry() || !self.goes_on_as(after) {
+    /// What a step says that leaves the record alone, if this is one: when it adds one result and
+    /// otherwise changes nothing but what an entry can say.
+    pub(super) fn step_behind(&self, after: &Self, change: &Change) -> Option<Tail> {
+        self.mark?;
+        let steps = self.tail.steps + 1;
+        let small = change.is_one_entry() && change.bytes() <= LONGEST;
+        if steps >= MOST as u64 || !small || !self.goes_on_as(after) {
             return None;
         }
-        let whole = |name: &String| {
-            matches!(
-                (self.parts.get(name), after.parts.get(name)),
-                (Some(Part::Whole(_)), Some(Part::Whole(_)))
-            )
+        let whole = |(name, _): &(String, Json)| {
+            let parts = (self.parts.get(name), after.parts.get(name));
+            matches!(parts, (Some(Part::Whole(_)), Some(Part::Whole(_))))
         };
-        if !change.under_way.set.iter().all(|(name, _)| whole(name)) {
+        if !change.under_way.set.iter().all(whole) {
             return None;
         }
-        let mut next = after.clone();
+        let mut now = self.tail.now.clone();
         let mut old = self.members.iter();
         for (name, value) in &after.members {
             match old.next() {
@@ -110,23 +109,24 @@ impl RunRecord {
                 _ if IN_INDEXES.contains(&name.as_str()) => return None,
                 _ => {}
             }
-            let now = &mut next.tail.now;
             match now.iter_mut().find(|(member, _)| member == name) {
                 Some((_, known)) => *known = value.clone(),
                 None => now.push((name.clone(), value.clone())),
             }
         }
-        if old.next().is_some() {
-            return None;
-        }
-        next.last += 1;
-        next.tail.steps += 1;
+        old.next().is_none().then_some(Tail { steps, now })
+    }
+
+    /// The members of the entry of a step that leaves the record alone, and the run after it.
+    pub(super) fn with_tail(mut self, tail: Tail) -> (Self, [(&'static str, Json); 2]) {
         let mut now = ObjectEditor::default();
-        for (name, value) in &next.tail.now {
+        for (name, value) in &tail.now {
             now.set(name, value);
         }
-        let entry = vec![("of", Json::integer(mark.into())), ("now", now.finish())];
-        Some((next, entry))
+        self.last += 1;
+        self.tail = tail;
+        let mark = Json::integer(self.mark.unwrap_or_default().into());
+        (self, [("of", mark), ("now", now.finish())])
     }
 
     /// True when one result was added to the trace, other lists at most have more, and who may

@@ -92,9 +92,8 @@ impl Intent for RunIntent {
 
 impl RunIntent {
     fn apply_to(&self, planned: &mut PlannedRun, now: i64) -> Result<()> {
-        let met = planned.run.clone();
-        if let Some(run) = self.next(met, &mut planned.change, now)? {
-            planned.run = Some(run);
+        if let Some(run) = self.next(planned.run.as_deref(), &mut planned.change, now)? {
+            planned.run = Some(Arc::new(run));
             planned.changed = true;
             let (lease, _) = self.answer.take();
             self.answer.put(lease, true);
@@ -105,7 +104,7 @@ impl RunIntent {
     /// The run as it will be; `None` when there is nothing to do.
     fn next(
         &self,
-        met: Option<RunRecord>,
+        met: Option<&RunRecord>,
         change: &mut Change,
         now: i64,
     ) -> Result<Option<RunRecord>> {
@@ -114,11 +113,11 @@ impl RunIntent {
                 self.start(met, snapshot, owner.as_ref(), change, now)
             }
             (What::Import(snapshot), met) => {
-                let mut run = met.clone().unwrap_or_default();
+                let mut run = met.cloned().unwrap_or_default();
                 change.become_snapshot(&mut run, snapshot.json());
                 match met {
                     None => Ok(Some(run)),
-                    Some(met) if met == run => Ok(None),
+                    Some(met) if *met == run => Ok(None),
                     Some(_) => Err(self.there_already()),
                 }
             }
@@ -128,10 +127,12 @@ impl RunIntent {
                 Ok(Some(run))
             }
             (_, None) => Err(not_found(&self.id)),
-            (What::Claim(owner, ttl), Some(met)) => self.claim(met, owner, *ttl, now).map(Some),
+            (What::Claim(owner, ttl), Some(met)) => {
+                self.claim(met.clone(), owner, *ttl, now).map(Some)
+            }
             (_, Some(met)) => {
-                self.expect_fence(&met)?;
-                self.held(&met, change, now)
+                self.expect_fence(met)?;
+                self.held(met, change, now)
             }
         }
     }
@@ -188,7 +189,7 @@ impl RunIntent {
 
     fn start(
         &self,
-        met: Option<RunRecord>,
+        met: Option<&RunRecord>,
         snapshot: &RunSnapshot,
         owner: Option<&(String, Duration)>,
         change: &mut Change,
@@ -200,11 +201,11 @@ impl RunIntent {
                 .at(place(&self.id))
                 .advice("give what is over to on_run_complete"));
         }
-        let mut run = met.clone().unwrap_or_default();
+        let mut run = met.cloned().unwrap_or_default();
         change.become_snapshot(&mut run, snapshot.json());
         if let Some(met) = met {
             // Begun before, perhaps with an answer that was lost.
-            let same = run == met && owner.is_none();
+            let same = run == *met && owner.is_none();
             return if same { Ok(None) } else { Err(self.there_already()) };
         }
         if let Some((owner, ttl)) = owner {
