@@ -158,7 +158,17 @@ fn stats_count_what_is_there() {
     let location = stats["store"]["location"].as_str().unwrap();
     assert!(location.ends_with("data/keep.db"), "{location}");
     assert!(stats["messageBytes"].as_u64().unwrap() > 100_000);
+    home.json(&["import", "runs", formats().join("runs/runs.db").to_str().unwrap()]);
+    let threads = formats().join("agentrylab/transcripts");
+    let import = home.json(&["import", "agentrylab", threads.to_str().unwrap()]);
+    let stats = home.json(&["stats"]);
+    let came = |of: &str| import[of]["new"].as_u64().unwrap();
+    assert_eq!(stats["runs"], 20);
+    assert!(came("threads") > 0 && stats["threads"] == came("threads"), "{stats}");
+    assert!(came("entries") > 0 && stats["entries"] == came("entries"), "{stats}");
+    assert!(stats["entryBytes"].as_u64().unwrap() > stats["entries"].as_u64().unwrap());
     let shown = home.ok(&["stats"]);
+    assert!(shown.contains("runs         20\n") && shown.contains("entries ("), "{shown}");
     assert!(shown.contains("messages     604 (") && shown.contains("keep.db"), "{shown}");
     let check = home.json(&["check"]);
     assert_eq!((&check["damage"], &check["entries"]), (&json!([]), &json!(604)));

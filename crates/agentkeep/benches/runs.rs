@@ -139,6 +139,8 @@ fn size(runtime: &Runtime) {
     let before = written();
     insert_steps(&plain, "r", &results);
     let floor = written() - before;
+    drop(plain);
+    let floor_in_all = written() - before;
     let (run, keep) = ("r", runtime.block_on(open(folder.path(), "power")));
     runtime.block_on(keep.runs().start(begun(run))).unwrap();
     runtime.block_on(keep.close()).unwrap();
@@ -148,11 +150,14 @@ fn size(runtime: &Runtime) {
     runtime.block_on(keep_steps(&store, run, &results));
     let ours = written() - before;
     runtime.block_on(store.close()).unwrap();
+    let in_all = written() - before;
     let grown = bytes_in(folder.path(), "ours.db") - empty;
     println!(
         "200 steps of 5 KB ({bodies} bytes): written with the log {floor} and {ours}, {:.2} times; \
-         the store grows by {grown}",
-        ours as f64 / floor as f64
+         once all is in the one file {floor_in_all} and {in_all}, {:.2} times; the store grows by \
+         {grown}",
+        ours as f64 / floor as f64,
+        in_all as f64 / floor_in_all as f64
     );
 }
 

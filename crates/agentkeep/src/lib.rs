@@ -57,7 +57,7 @@ pub use repo::{
     Loaded, Messages, Met, Namespaces, Page, Parents, Published, Recovered, Restored, Resumable,
     Retained, Retention, RunFilter, RunInfo, RunTotals, Runs, SaveOptions, Sessions, Start,
     Subscription, SystemClock, Tally, TopicInfo, Topics, TurnMessages, Undone, Unfinished, Unit,
-    UnitContainers, UnitEvents, UnitImages, UnitMessages, UnitSessions, estimate_tokens,
+    UnitContainers, UnitEvents, UnitImages, UnitMessages, UnitRuns, UnitSessions, estimate_tokens,
 };
 pub use repo::{
     Attributed, Capabilities, Follows, HashKind, HashUse, Kept, Lineage, LinkPage, TurnAccount,

@@ -4,12 +4,15 @@ use std::process::ExitCode;
 
 use agentkeep::driver::{Description, Usage};
 use agentkeep::schema::Namespace;
-use agentkeep::{Result, Store};
+use agentkeep::{List, Result, RunFilter, Store};
 use serde::Serialize;
 
 use super::{Outcome, open_existing};
 use crate::args::Global;
 use crate::output::{self, text};
+
+/// Runs counted in one call.
+const PAGE: usize = 1_000;
 
 /// How much one namespace holds. Messages that forks share count once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -22,6 +25,10 @@ pub(super) struct Held {
     pub(super) message_bytes: u64,
     pub(super) attachments: u64,
     pub(super) attachment_bytes: u64,
+    pub(super) runs: u64,
+    pub(super) threads: u64,
+    pub(super) entries: u64,
+    pub(super) entry_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,7 +42,7 @@ struct Document<'a> {
 
 impl Held {
     /// As people read it.
-    pub(super) fn lines(self) -> [(&'static str, String); 5] {
+    pub(super) fn lines(self) -> [(&'static str, String); 7] {
         let with_bytes = |count: u64, bytes: u64| format!("{count} ({})", text::bytes(bytes));
         [
             ("containers", self.containers.to_string()),
@@ -43,6 +50,11 @@ impl Held {
             ("sessions", self.sessions.to_string()),
             ("messages", with_bytes(self.messages, self.message_bytes)),
             ("attachments", with_bytes(self.attachments, self.attachment_bytes)),
+            ("runs", self.runs.to_string()),
+            ("transcripts", {
+                let bytes = text::bytes(self.entry_bytes);
+                format!("{} with {} entries ({bytes})", self.threads, self.entries)
+            }),
         ]
     }
 }
@@ -83,8 +95,12 @@ pub(super) fn of_usage(usage: &Usage) -> Held {
         let found = usage.records.iter().find(|(name, _)| name == table);
         found.map_or(0, |(_, count)| *count)
     };
-    let log = usage.logs.iter().find(|(name, ..)| name == "messages");
-    let (messages, message_bytes) = log.map_or((0, 0), |(_, _, count, bytes)| (*count, *bytes));
+    let log = |log: &str| {
+        let found = usage.logs.iter().find(|(name, ..)| name == log);
+        found.map_or((0, 0), |(_, _, count, bytes)| (*count, *bytes))
+    };
+    let (messages, message_bytes) = log("messages");
+    let (entries, entry_bytes) = log("transcripts");
     Held {
         containers: records("containers"),
         images: records("images"),
@@ -93,6 +109,10 @@ pub(super) fn of_usage(usage: &Usage) -> Held {
         message_bytes,
         attachments: usage.blobs,
         attachment_bytes: usage.blob_bytes,
+        runs: records("runs"),
+        threads: records("threads"),
+        entries,
+        entry_bytes,
     }
 }
 
@@ -117,7 +137,20 @@ async fn counted(store: &Store) -> Result<Held> {
             }
         }
     }
-    Ok(held)
+    for thread in store.transcripts().threads().await? {
+        held.threads += 1;
+        held.entries += thread.entries;
+        held.entry_bytes += thread.bytes;
+    }
+    let mut list = List::of(PAGE)?;
+    loop {
+        let page = store.runs().list(&RunFilter::default(), &list).await?;
+        held.runs += page.items.len() as u64;
+        match page.next {
+            Some(next) => list = List::of(PAGE)?.after(&next),
+            None => return Ok(held),
+        }
+    }
 }
 
 fn shown(namespace: &str, held: Held, store: &Description) -> String {

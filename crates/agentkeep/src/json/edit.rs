@@ -22,6 +22,26 @@ pub(super) fn elements(text: &str) -> Elements<'_> {
     Elements { rest: inside(text, '[', ']') }
 }
 
+/// The members of an object before `last`, and the value of `last`, which is not looked into: for
+/// objects that are known to have it as their last member, if they have it.
+pub(super) fn members_and_last<'a>(
+    text: &'a str,
+    last: &str,
+) -> (Vec<(&'a str, &'a str)>, Option<&'a str>) {
+    let mut before = Vec::new();
+    let mut members = members(text);
+    loop {
+        let value = members.rest.strip_prefix('"').and_then(|rest| rest.strip_prefix(last));
+        if let Some(value) = value.and_then(|rest| rest.strip_prefix("\":")) {
+            return (before, Some(value));
+        }
+        match members.next() {
+            Some(member) => before.push(member),
+            None => return (before, None),
+        }
+    }
+}
+
 fn inside(text: &str, open: char, close: char) -> &str {
     text.strip_prefix(open).and_then(|t| t.strip_suffix(close)).unwrap_or("")
 }
@@ -118,6 +138,56 @@ pub(super) fn unquoted(text: &str) -> Option<String> {
         return Some(inner.to_owned());
     }
     serde_json::from_str(text).ok()
+}
+
+/// The text of an object, written from its start to its end; whoever writes gives each key once.
+#[derive(Debug)]
+pub(crate) struct ObjectWriter(String);
+
+impl ObjectWriter {
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        let mut text = String::with_capacity(bytes);
+        text.push('{');
+        Self(text)
+    }
+
+    fn comma(&mut self) {
+        if !self.0.ends_with(['{', '[', ':']) {
+            self.0.push(',');
+        }
+    }
+
+    /// The key of the next member.
+    pub(crate) fn name(&mut self, name: &str) -> &mut Self {
+        self.comma();
+        self.0.push_str(&quoted(name));
+        self.0.push(':');
+        self
+    }
+
+    /// The value of a member, or the next element of a list.
+    pub(crate) fn value(&mut self, value: &Json) -> &mut Self {
+        self.comma();
+        self.0.push_str(value.as_str());
+        self
+    }
+
+    /// A value that is itself written piece by piece.
+    pub(crate) fn open(&mut self, bracket: char) -> &mut Self {
+        self.comma();
+        self.0.push(bracket);
+        self
+    }
+
+    pub(crate) fn close(&mut self, bracket: char) -> &mut Self {
+        self.0.push(bracket);
+        self
+    }
+
+    pub(crate) fn finish(mut self) -> Json {
+        self.0.push('}');
+        Json::assembled(self.0)
+    }
 }
 
 /// An object under construction: members replaced in place, new ones last, the rest untouched.

@@ -5,16 +5,19 @@ mod out;
 mod quick;
 mod scan;
 mod strings;
+mod text;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use edit::ObjectEditor;
+pub(crate) use edit::ObjectWriter;
 pub use scan::{MAX_DEPTH, Problem, ScanError};
+
+use self::text::Text;
 
 use crate::error::{Error, Kind, Result};
 
@@ -31,7 +34,7 @@ use crate::error::{Error, Kind, Result};
 /// # Ok::<(), agentkeep::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Json(Arc<str>);
+pub struct Json(Text);
 
 impl Json {
     /// Checks `text` and keeps its canonical form.
@@ -115,7 +118,7 @@ impl Json {
 
     /// Text put together from canonical pieces.
     pub(crate) fn assembled(text: String) -> Self {
-        Self(text.into())
+        Self(Text::assembled(text))
     }
 
     /// The canonical text.
@@ -160,14 +163,41 @@ impl Json {
 
     /// Several members at once, in one pass.
     pub fn raw_members<const N: usize>(&self, keys: [&str; N]) -> [Option<&str>; N] {
+        Self::raw_members_of(&self.0, keys)
+    }
+
+    /// Several members at once of an object that stands in canonical text.
+    pub(crate) fn raw_members_of<'a, const N: usize>(
+        text: &'a str,
+        keys: [&str; N],
+    ) -> [Option<&'a str>; N] {
         let mut found = [None; N];
-        for (key, value) in edit::members(&self.0) {
+        for (key, value) in edit::members(text) {
             let plain = &key[1..key.len() - 1];
             if let Some(place) = keys.iter().position(|wanted| *wanted == plain) {
                 found[place] = Some(value);
             }
         }
         found
+    }
+
+    /// Text decoded that stands in canonical text.
+    pub(crate) fn text_of(value: &str) -> Option<String> {
+        edit::unquoted(value)
+    }
+
+    /// A value that stands in canonical text.
+    pub(crate) fn piece(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The members of an object before `last`, by their keys with quotes, and the value of `last`,
+    /// for objects that have it as their last member, if they have it: nobody looks into it.
+    pub(crate) fn members_and_last<'a>(
+        text: &'a str,
+        last: &str,
+    ) -> (Vec<(&'a str, &'a str)>, Option<&'a str>) {
+        edit::members_and_last(text, last)
     }
 
     /// All members of an object as they stand in canonical text: decoded key, and value.
@@ -271,6 +301,32 @@ impl<'de> Deserialize<'de> for Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_member_is_found_without_looking_into_it() {
+        let json = Json::parse(r#"{"of":7,"x\"y":{"add":1},"add":{"trace":[1,"}]"]}}"#).unwrap();
+        let (before, add) = Json::members_and_last(json.as_str(), "add");
+        assert_eq!(before, [("\"of\"", "7"), (r#""x\"y""#, r#"{"add":1}"#)]);
+        assert_eq!(add, Some(r#"{"trace":[1,"}]"]}"#));
+        assert_eq!(Json::members_and_last(json.as_str(), "ad"), (json_members(&json), None));
+        assert_eq!(Json::members_and_last("{}", "add"), (vec![], None));
+    }
+
+    #[test]
+    fn an_object_is_written_piece_by_piece() {
+        let mut out = ObjectWriter::with_room(9);
+        out.name("a\"").value(&Json::integer(1)).name("b").open('{').close('}').name("c").open('[');
+        // A value that ends like an opening one is still a value.
+        out.value(&Json::string("x[")).value(&Json::string("y")).open('[').close(']').close(']');
+        out.name("d").value(&Json::array([]));
+        let expected = r#"{"a\"":1,"b":{},"c":["x[","y",[]],"d":[]}"#;
+        assert_eq!(out.finish(), Json::parse(expected).unwrap());
+        assert_eq!(ObjectWriter::with_room(0).finish().as_str(), "{}");
+    }
+
+    fn json_members(json: &Json) -> Vec<(&str, &str)> {
+        edit::members(json.as_str()).collect()
+    }
 
     #[test]
     fn members_and_elements_are_found_at_any_depth_of_quoting() {

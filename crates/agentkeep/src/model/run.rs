@@ -39,6 +39,12 @@ impl RunStatus {
         }
     }
 
+    /// The status that stands as canonical text.
+    pub(crate) fn of_text(text: &str) -> Option<Self> {
+        let name = text.strip_prefix('"')?.strip_suffix('"')?;
+        Self::named(name)
+    }
+
     /// The status of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)

@@ -30,7 +30,7 @@ pub use events::{
 };
 pub use namespaces::{Copied, Namespaces};
 pub use pages::{List, Page};
-pub use runs::{Lease, Resumable, RunFilter, RunInfo, RunTotals, Runs};
+pub use runs::{Lease, Resumable, RunFilter, RunInfo, RunTotals, Runs, UnitRuns};
 pub(crate) use space::Space;
 pub use transcripts::{Following, ThreadInfo, Transcripts};
 pub use unit::{Done, Unit};

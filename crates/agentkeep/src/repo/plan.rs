@@ -12,7 +12,7 @@ use super::conversations::imports;
 use super::conversations::lineage::Lineage;
 use super::conversations::pending::Pending;
 use super::events::{PublishReceipt, Topic};
-use super::runs::RunRecord;
+use super::runs::{PlannedRun, RunRecord};
 use super::space::Space;
 use crate::driver::{
     Append, Batch, Committed, Expect, Known, NewEntry, Operation, Outcome, Put, Record, Save,
@@ -96,6 +96,7 @@ pub(crate) struct Plan<'a> {
     guards: Vec<Guard>,
     lineages: BTreeMap<String, Planned>,
     topics: BTreeMap<String, PlannedTopic>,
+    runs: BTreeMap<String, PlannedRun>,
     created: BTreeSet<Key>,
     pending: Option<Arc<Pending>>,
     pub(crate) receipts: Vec<AddReceipt>,
@@ -113,6 +114,7 @@ impl<'a> Plan<'a> {
             guards: Vec::new(),
             lineages: BTreeMap::new(),
             topics: BTreeMap::new(),
+            runs: BTreeMap::new(),
             created: BTreeSet::new(),
             pending: None,
             receipts: Vec::new(),
@@ -159,6 +161,21 @@ impl<'a> Plan<'a> {
     pub(crate) fn hold_run(&mut self, run: Arc<RunRecord>) {
         let place = self.batch.operations.len() - 1;
         self.remember.push((place, Held::Run(run)));
+    }
+
+    /// The append just planned is of steps behind the run's record, which has this version.
+    pub(crate) fn hold_steps(&mut self, key: Key, run: Arc<RunRecord>, version: u64) {
+        let place = self.batch.operations.len() - 1;
+        self.remember.push((place, Held::Steps(key, run, version)));
+    }
+
+    /// A run as this plan leaves it so far; to be put back.
+    pub(crate) fn take_run(&mut self, id: &str) -> Option<PlannedRun> {
+        self.runs.remove(id)
+    }
+
+    pub(crate) fn put_run(&mut self, id: &str, run: PlannedRun) {
+        self.runs.insert(id.to_owned(), run);
     }
 
     /// True when this plan writes the record already.
@@ -341,6 +358,9 @@ impl<'a> Plan<'a> {
                 self.remember.push((place, Held::Topic(planned.topic)));
             }
         }
+        for (id, planned) in std::mem::take(&mut self.runs) {
+            planned.finish(&id, &mut self)?;
+        }
         let Self { batch, guards, receipts, published, remember, .. } = self;
         Ok(Finished { batch, guards, receipts, published, remember })
     }
@@ -365,6 +385,8 @@ pub(crate) enum Held {
     Pending(Pending),
     Topic(Arc<Topic>),
     Run(Arc<RunRecord>),
+    /// Of a run whose record stays as it is, at this version.
+    Steps(Key, Arc<RunRecord>, u64),
 }
 
 /// Takes what a commit wrote into the memory of the space: `written` are the records' keys, by
@@ -379,6 +401,9 @@ pub(crate) fn remember(space: &Space, written: Vec<(usize, Key, Held)>, committe
                 space.remember(key, Arc::new(pending.at_version(version)), version);
             }
             (Some(&Outcome::Put { version }), Held::Run(run)) => space.remember(key, run, version),
+            (Some(Outcome::Appended { .. }), Held::Steps(_, run, version)) => {
+                space.remember(key, run, version);
+            }
             (Some(&Outcome::Put { version }), Held::Topic(topic)) => {
                 space.remember(key, topic, version);
             }
@@ -391,8 +416,9 @@ impl Finished {
     /// The records to remember, with their keys, once the commit has given their versions.
     pub(crate) fn take_remember(&mut self) -> Vec<(usize, Key, Held)> {
         let remember = std::mem::take(&mut self.remember);
-        let with_key = |(place, held)| match self.batch.operations.get(place) {
-            Some(Operation::Put(put)) => Some((place, put.key.clone(), held)),
+        let with_key = |(place, held)| match (self.batch.operations.get(place), &held) {
+            (_, Held::Steps(key, ..)) => Some((place, key.clone(), held)),
+            (Some(Operation::Put(put)), _) => Some((place, put.key.clone(), held)),
             _ => None,
         };
         remember.into_iter().filter_map(with_key).collect()

@@ -9,6 +9,7 @@ use super::conversations::imports::Run;
 use super::conversations::{Added, UnitContainers, UnitImages, UnitMessages, UnitSessions};
 use super::events::{PublishReceipt, Published, UnitEvents};
 use super::plan::{self, AddReceipt, Finished, Guard, Intent, Placed, Plan};
+use super::runs::UnitRuns;
 use super::space::Space;
 use crate::driver::{Batch, Committed, Expect, Outcome};
 use crate::error::{Error, Kind, Result};
@@ -110,6 +111,11 @@ impl Unit {
     /// Events to publish.
     pub fn events(&mut self) -> UnitEvents<'_> {
         UnitEvents::new(self)
+    }
+
+    /// What is done to runs.
+    pub fn runs(&mut self) -> UnitRuns<'_> {
+        UnitRuns::new(self)
     }
 
     /// What agents were and could do.

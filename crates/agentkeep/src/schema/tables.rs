@@ -242,7 +242,8 @@ pub static UPKEEP: Table =
 pub static EVENTS: Log = Log { name: "events", since: 2 };
 
 /// Runs: the last snapshot without what grows, and as `$run` what the store knows of it: `{parts,
-/// last, fence, owner?, until?, reopened?}`.
+/// last, fence, birth?, owner?, until?, reopened?}`, or with `ahead: {after, mark}` in the place of
+/// `last` when steps may stand in the log behind it.
 pub static RUNS: Table = Table {
     name: "runs",
     since: 2,
@@ -267,7 +268,8 @@ pub static STEPS: Log = Log { name: "steps", since: 2 };
 pub static THREADS: Table =
     Table { name: "threads", since: 2, key: &["thread"], fields: &[], indexes: &[] };
 
-/// For each full block of a transcript the smallest and largest iteration in it.
+/// For each full block of a transcript the smallest and largest iteration in it; and how many of
+/// its entries were taken back.
 pub static MARKS: Table = Table {
     name: "transcript_marks",
     since: 2,

@@ -268,7 +268,7 @@ async fn undoing_leaves_what_was_there_and_what_has_changed_since(store: Store) 
     store.messages("x0").add(message("after")).await.unwrap();
     store.messages("x1").add(message("after")).await.unwrap();
     let undone = store.undo_load(&import).await.unwrap();
-    assert_eq!(undone.kept, [r#"sessions "x1""#]);
+    assert_eq!(undone.kept, [r#"sessions "x1": it has changed since, or a fork needs it"#]);
     assert_eq!((undone.sessions, undone.messages), (1, 9));
     assert_eq!((undone.images, undone.containers), (0, 0));
     assert_eq!(all(&store, "x0").await, ["before", "m1", "after"]);

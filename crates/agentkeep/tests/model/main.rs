@@ -10,6 +10,7 @@
 )]
 
 mod acknowledging;
+mod runs;
 mod seam;
 mod yielding;
 

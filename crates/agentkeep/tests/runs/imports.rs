@@ -15,7 +15,10 @@ on_every_driver!(
     a_thread_is_gone_on_with_where_it_begins_alike,
     what_differs_is_told_and_left,
     a_run_that_no_commit_could_hold_is_refused,
+    what_was_added_to_a_thread_goes_at_undo,
     what_was_gone_on_with_stays_at_undo,
+    all_runs_were_gone_on_with,
+    a_follower_sees_what_is_staged_once_it_is_switched_on,
     an_import_begun_in_a_namespace_with_events_hides_nothing,
 );
 
@@ -170,9 +173,63 @@ async fn a_thread_is_gone_on_with_where_it_begins_alike(store: Store) {
     // What the source has less of is no difference.
     assert_eq!(load(&store, 0, 10).await.unwrap().entries, unchanged(11));
     let undone = store.undo_load(&import()).await.unwrap();
-    assert_eq!((undone.threads, undone.entries), (1, 1));
-    assert!(undone.kept.len() == 1 && undone.kept[0].contains("\"t\""), "{undone:?}");
+    assert_eq!((undone.threads, undone.entries), (1, 701));
+    assert_eq!(undone.kept, [""; 0]);
+    assert_eq!(counts(&store).await, (0, vec![("t".to_owned(), 300)]));
     assert_eq!(store.undo_load(&import()).await.unwrap_err().kind(), Kind::NotFound);
+}
+
+/// The import's entries go, also from between those of others; what comes later finds no trace.
+async fn what_was_added_to_a_thread_goes_at_undo(store: Store) {
+    let threads = store.transcripts();
+    threads.append_many("t", (0..300).map(entry).collect()).await.unwrap();
+    load(&store, 0, 900).await.unwrap();
+    threads.append_many("t", (900..1_000).map(entry).collect()).await.unwrap();
+    let mine = || (0..300).chain(900..1_000);
+    let before = threads.threads().await.unwrap();
+    let undone = store.undo_load(&import()).await.unwrap();
+    assert_eq!((undone.threads, undone.entries), (1, 601));
+    let entries = |found: Vec<agentkeep::StoredTranscriptEntry>| {
+        found.into_iter().map(|stored| stored.entry).collect::<Vec<_>>()
+    };
+    let expected: Vec<_> = mine().map(entry).collect();
+    assert_eq!(entries(threads.all("t").await.unwrap()), expected);
+    let export = threads.export("t").await.unwrap();
+    assert_eq!(export.lines().count(), 400);
+    for limit in [1, 99, 100, 101, 150, 400, 401] {
+        let last = entries(threads.last("t", limit).await.unwrap());
+        assert_eq!(last, expected[400 - limit.min(400)..], "last {limit}");
+        let first = entries(threads.range("t", 1, limit).await.unwrap());
+        assert_eq!(first, expected[..limit.min(400)], "first {limit}");
+    }
+    let found = threads.iterations("t", 290, 910).await.unwrap();
+    let some: Vec<_> = (290..300).chain(900..=910).map(entry).collect();
+    assert_eq!(entries(found), some);
+    let mut following = threads.follow("t", 300).await.unwrap();
+    let mut followed = Vec::new();
+    for _ in 0..3 {
+        followed.push(following.next().await.unwrap().unwrap().entry);
+    }
+    assert_eq!(followed, [entry(299), entry(900), entry(901)]);
+    let info = &threads.threads().await.unwrap()[0];
+    let bytes: usize = expected.iter().map(|entry| entry.json().len()).sum();
+    assert_eq!((info.entries, info.bytes), (400, bytes as u64));
+    assert_eq!(before.iter().map(|thread| thread.entries).sum::<u64>(), 1_001);
+    is_due_nothing(&store).await;
+    // What is compared and added later goes by what is there.
+    let mut again = store.load(&Turn::new("import-2").unwrap()).await.unwrap();
+    let all = || mine().chain(1_000..1_200).map(entry).collect::<Vec<_>>();
+    for pass in 0..2 {
+        for some in all().chunks(70) {
+            again.entries("t", some.to_vec()).await.unwrap();
+        }
+        if pass == 0 {
+            assert!(again.begin(false).await.unwrap());
+        }
+    }
+    let done = again.finish().await.unwrap();
+    assert_eq!(done.entries, Tally { new: 200, unchanged: 400, differing: 0 });
+    assert_eq!(entries(threads.all("t").await.unwrap()), all());
 }
 
 async fn what_differs_is_told_and_left(store: Store) {
@@ -220,9 +277,38 @@ async fn what_was_gone_on_with_stays_at_undo(store: Store) {
     store.transcripts().append("t", entry(5)).await.unwrap();
     let undone = store.undo_load(&import()).await.unwrap();
     assert_eq!((undone.runs, undone.threads, undone.entries), (2, 1, 1));
-    assert_eq!(undone.kept, [r#"threads "t""#]);
+    let kept = [
+        r#"runs "r00001": somebody has gone on with it"#,
+        r#"threads "t": somebody else has added to it"#,
+    ];
+    assert_eq!(undone.kept, kept);
     assert_eq!(counts(&store).await, (1, vec![("t".to_owned(), 6)]));
     assert_eq!(loaded(&store, "r00001").await.trace().len(), 4);
+}
+
+/// Then there is nothing to be taken back, but something to be told.
+async fn all_runs_were_gone_on_with(store: Store) {
+    let bare = RunSnapshot::from_json(json(r#"{"runId":"bare","status":"executing"}"#)).unwrap();
+    let mut first = store.load(&import()).await.unwrap();
+    for pass in 0..2 {
+        first.run(run(1)).await.unwrap();
+        first.run(bare.clone()).await.unwrap();
+        if pass == 0 {
+            first.begin(false).await.unwrap();
+        }
+    }
+    first.finish().await.unwrap();
+    assert_eq!(loaded(&store, "bare").await, bare);
+    store.runs().step("r00001", json("7"), nothing()).await.unwrap();
+    store.runs().step("r00001", json("8"), nothing()).await.unwrap();
+    store.runs().claim("bare", "w", std::time::Duration::ZERO).await.unwrap();
+    let undone = store.undo_load(&import()).await.unwrap();
+    let kept = ["bare", "r00001"].map(|id| format!("runs {id:?}: somebody has gone on with it"));
+    assert_eq!((undone.runs, undone.kept), (0, kept.to_vec()));
+    assert_eq!(loaded(&store, "r00001").await.trace().len(), 5);
+    store.runs().delete("r00001").await.unwrap();
+    store.runs().delete("bare").await.unwrap();
+    assert_eq!(store.undo_load(&import()).await.unwrap_err().kind(), Kind::NotFound);
 }
 
 /// A bug: only conversations counted, so that runs and events were hidden for as long as a staged
@@ -235,4 +321,23 @@ async fn an_import_begun_in_a_namespace_with_events_hides_nothing(store: Store) 
     let topics = store.events().topics(&List::default()).await.unwrap();
     assert_eq!(topics.items.len(), 1);
     store.events().publish("topic", agentkeep::Event::of(&2).unwrap()).await.unwrap();
+}
+
+async fn a_follower_sees_what_is_staged_once_it_is_switched_on(store: Store) {
+    let mut following = store.transcripts().follow("t", 1).await.unwrap();
+    let mut import = store.load(&import()).await.unwrap();
+    give(&mut import, 1_500, 6_000).await.unwrap();
+    assert!(import.begin(false).await.unwrap() && import.comes_in_many());
+    give(&mut import, 1_500, 6_000).await.unwrap();
+    {
+        // Some of the thread is in the log by now, and is not shown.
+        let next = std::pin::pin!(following.next());
+        let soon = std::pin::pin!(tokio::time::sleep(std::time::Duration::from_millis(300)));
+        let first = futures_util::future::select(next, soon).await;
+        assert!(matches!(first, futures_util::future::Either::Right(_)), "it was shown early");
+    }
+    import.finish().await.unwrap();
+    for n in 0..6_000 {
+        assert_eq!(following.next().await.unwrap().unwrap().entry, entry(n));
+    }
 }

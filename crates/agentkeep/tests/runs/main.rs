@@ -9,6 +9,7 @@
 #[path = "../drivers/mod.rs"]
 mod drivers;
 
+mod behind;
 mod imports;
 mod leases;
 mod lists;
@@ -16,3 +17,4 @@ mod random;
 mod refusals;
 mod snapshots;
 mod support;
+mod units;

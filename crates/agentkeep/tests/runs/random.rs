@@ -13,6 +13,8 @@ enum Step {
     Gone,
     Again,
     Reopen,
+    /// Another handle goes on, which remembers what it saw last.
+    Swap,
     /// A result with what it changes, by its index or without.
     Form(usize, bool),
     Claim,
@@ -30,7 +32,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Gone),
         1 => Just(Step::Again),
         1 => Just(Step::Reopen),
-        4 => (1..600_usize, any::<bool>()).prop_map(|(size, at)| Step::Form(size, at)),
+        2 => Just(Step::Swap),
+        8 => (1..600_usize, any::<bool>()).prop_map(|(size, at)| Step::Form(size, at)),
         1 => Just(Step::Claim),
         1 => (1..600_usize).prop_map(Step::FailAndGoOn),
     ];
@@ -80,6 +83,7 @@ async fn kept_step(
 async fn play(store: Store, steps: &[Step]) {
     let mut fence = 0;
     let mut run = RunSnapshot::new("r", "in").unwrap();
+    let mut twin = Store::over(std::sync::Arc::clone(store.driver()));
     let mut store = store;
     store.runs().on_run_start(run.clone()).await.unwrap();
     for (n, step) in steps.iter().enumerate() {
@@ -122,6 +126,10 @@ async fn play(store: Store, steps: &[Step]) {
                     store.runs().claim("r", "w", std::time::Duration::ZERO).await.unwrap().fence;
                 kept_step(&store, fence, &failed, value(*size), false).await
             }
+            Step::Swap => {
+                std::mem::swap(&mut store, &mut twin);
+                run
+            }
             Step::Reopen => {
                 store = Store::over(std::sync::Arc::clone(store.driver()));
                 run
@@ -130,6 +138,9 @@ async fn play(store: Store, steps: &[Step]) {
         // The same again, after a step in another form: nothing changes.
         store.runs().under(fence).on_step_complete(run.clone()).await.unwrap();
         assert_eq!(store.runs().load("r").await.unwrap().unwrap(), run);
+        let info = twin.runs().info("r").await.unwrap().unwrap();
+        assert_eq!(info.steps, run.trace().len() as u64);
+        assert_eq!(info.usage, run.json().member("usage"));
     }
 }
 

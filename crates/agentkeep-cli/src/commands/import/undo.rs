@@ -41,15 +41,19 @@ fn shown(import: &Turn, undone: &Undone) -> String {
         text::counted(undone.messages, "message"),
         text::counted(undone.runs, "run"),
         text::counted(undone.threads, "thread"),
+        format!("{} of transcripts", entries(undone.entries)),
     ];
     let import = text::one_line(import.as_str());
     let mut out = format!("Took back {import}: {}\n", counts.join(", "));
     if !undone.kept.is_empty() {
-        let _ =
-            writeln!(out, "\nKept, for it has changed since or is needed: {}", undone.kept.len());
+        let _ = writeln!(out, "\nKept: {}", undone.kept.len());
         for place in &undone.kept {
             let _ = writeln!(out, "  {}", text::one_line(place));
         }
     }
     out
+}
+
+fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }

@@ -129,5 +129,6 @@ async fn written(space: &Space, log: &'static Log, turn: &Turn) -> Result<Vec<Tu
         time: entry.time,
         body: entry.body,
     };
-    Ok(found.entries.into_iter().map(of).collect())
+    // What was taken back has no body any more.
+    Ok(found.entries.into_iter().filter(|entry| !entry.body.is_null()).map(of).collect())
 }

@@ -45,8 +45,23 @@ pub struct Undone {
     pub threads: u64,
     /// Entries of transcripts.
     pub entries: u64,
-    /// What has been changed since, or is needed by something else: it was left as it is.
+    /// What was left as it is, and why: what has been changed since, or is needed by something
+    /// else. `sessions "chat": it has changed since`.
     pub kept: Vec<String>,
+}
+
+impl Undone {
+    pub(super) fn keep(&mut self, key: &Key, why: &str) {
+        let place = key.to_string();
+        // The first reason is the one that counts.
+        if !self
+            .kept
+            .iter()
+            .any(|kept| kept.strip_prefix(&place).is_some_and(|r| r.starts_with(": ")))
+        {
+            self.kept.push(format!("{place}: {why}"));
+        }
+    }
 }
 
 /// Takes back the import that wrote under this turn.
@@ -68,10 +83,10 @@ pub(crate) async fn undo(space: &Space, import: &Turn) -> Result<Undone> {
     undo_logs::of_runs(space, &run, &mut undone).await?;
     undo_logs::of_threads(space, &run, &mut undone).await?;
     sessions(space, &run, &mut undone).await?;
-    undone.images = records(space, import, &IMAGES, &[&SESSIONS], &mut undone.kept).await?;
+    undone.images = records(space, import, &IMAGES, &[&SESSIONS], &mut undone).await?;
     let children = [&IMAGES, &SESSIONS];
-    undone.containers = records(space, import, &CONTAINERS, &children, &mut undone.kept).await?;
-    undone.definitions = records(space, import, &DEFINITIONS, &[], &mut undone.kept).await?;
+    undone.containers = records(space, import, &CONTAINERS, &children, &mut undone).await?;
+    undone.definitions = records(space, import, &DEFINITIONS, &[], &mut undone).await?;
     imports::set_stage(space, &run, None).await?;
     collect::garbage(space, &mut Collected::default()).await?;
     Ok(undone)
@@ -100,13 +115,9 @@ pub(super) async fn staged(space: &Space, run: &Run, collected: &mut Collected) 
         unit.commit().await?;
         undone.sessions += found.len() as u64;
     }
-    for (table, count) in [
-        (&IMAGES, &mut undone.images),
-        (&CONTAINERS, &mut undone.containers),
-        (&DEFINITIONS, &mut undone.definitions),
-    ] {
-        *count = records(space, import, table, &[], &mut undone.kept).await?;
-    }
+    undone.images = records(space, import, &IMAGES, &[], &mut undone).await?;
+    undone.containers = records(space, import, &CONTAINERS, &[], &mut undone).await?;
+    undone.definitions = records(space, import, &DEFINITIONS, &[], &mut undone).await?;
     let before = collected.messages;
     collect::garbage(space, collected).await?;
     undone.messages = collected.messages - before;
@@ -126,7 +137,8 @@ async fn wrote_anything(space: &Space, import: &Turn) -> Result<bool> {
             return Ok(true);
         }
     }
-    Ok(false)
+    let (gone_on_with, _) = undo_logs::gone_on_with(space, &Run::new(import), 1).await?;
+    Ok(!gone_on_with.is_empty())
 }
 
 /// Takes away records that the import wrote last, unless one of `children` is in them.
@@ -135,7 +147,7 @@ async fn records(
     import: &Turn,
     table: &'static Table,
     children: &[&'static Table],
-    kept: &mut Vec<String>,
+    undone: &mut Undone,
 ) -> Result<u64> {
     let index = if table.name == IMAGES.name { "by_image" } else { "by_container" };
     let mut find = Find::by(table, "turn")?.equal(Value::text(import.as_str())).limit(STEP);
@@ -154,7 +166,7 @@ async fn records(
             if ignore_conflict(space.commit(batch).await.map(|_| ()))? {
                 taken += 1;
             } else {
-                kept.push(record.key.to_string());
+                undone.keep(&record.key, "it has changed since, or something belongs to it");
             }
         }
         match page.next {
@@ -171,7 +183,7 @@ async fn sessions(space: &Space, run: &Run, undone: &mut Undone) -> Result<()> {
     loop {
         let page = space.find(&find).await?;
         for session in page.records {
-            let place = session.key.to_string();
+            let why = "it has changed since, or a fork needs it";
             match untouched(space, import, &session).await? {
                 Some((intent, messages)) => {
                     let unit = Unit::new(space.clone()).turn(import).run_of(run).with(intent);
@@ -179,10 +191,10 @@ async fn sessions(space: &Space, run: &Run, undone: &mut Undone) -> Result<()> {
                         undone.sessions += 1;
                         undone.messages += messages;
                     } else {
-                        undone.kept.push(place);
+                        undone.keep(&session.key, why);
                     }
                 }
-                None => undone.kept.push(place),
+                None => undone.keep(&session.key, why),
             }
         }
         match page.next {
@@ -261,15 +273,14 @@ impl Intent for TakeImported {
     }
 }
 
-/// Takes away the messages that the import added to sessions which were there before.
+/// Takes away the messages and entries that the import added to sessions and threads which were
+/// there before.
 async fn added_messages(space: &Space, run: &Run, undone: &mut Undone) -> Result<()> {
     let import = &run.import;
     for (session, body) in super::definitions::all(space, import.as_str()).await? {
         let key = super::definitions::key(import.as_str(), &session)?;
         if let Some(thread) = body.member("thread").and_then(|thread| thread.to_text()) {
-            undone
-                .kept
-                .push(format!("what was added to thread {thread:?}, which was there before"));
+            undo_logs::of_thread(space, run, &thread, undone).await?;
             let forget = Forget(key);
             Unit::new(space.clone()).turn(import).run_of(run).with(forget).commit().await?;
             continue;

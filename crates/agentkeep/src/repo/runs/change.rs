@@ -1,7 +1,7 @@
 //! What a write adds to a run: the next record, and an entry with what is new.
 
 use super::record::{Kept, Part, RunRecord, chained, empty, hash, kept};
-use crate::json::{Json, ObjectEditor};
+use crate::json::{Json, ObjectWriter};
 
 /// Bodies of entries stay well below the limit of a body.
 const ENTRY: usize = 4 << 20;
@@ -9,10 +9,16 @@ const ENTRY: usize = 4 << 20;
 /// Values on their way into the log.
 #[derive(Debug, Default)]
 pub(super) struct Change {
-    entries: Vec<Json>,
-    add: Vec<(String, Vec<Json>)>,
-    set: Vec<(String, Json)>,
+    full: Vec<Values>,
+    pub(super) under_way: Values,
     bytes: usize,
+}
+
+/// What one entry adds to lists, and gives other values.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    pub(super) add: Vec<(String, Vec<Json>)>,
+    pub(super) set: Vec<(String, Json)>,
 }
 
 impl Change {
@@ -26,7 +32,7 @@ impl Change {
         };
         let part = Part::List(n + 1, chained(&before, element.as_str()));
         run.parts.insert(name.to_owned(), part);
-        replace(run, name, Json::null());
+        run.set_member(name, Json::null());
         self.add(name, element);
     }
 
@@ -35,7 +41,7 @@ impl Change {
         match kept(name, value) {
             Kept::Inline => {
                 run.parts.remove(name);
-                replace(run, name, value.clone());
+                run.set_member(name, value.clone());
                 return;
             }
             Kept::List => self.list(run, name, value),
@@ -47,7 +53,7 @@ impl Change {
                 }
             }
         }
-        replace(run, name, Json::null());
+        run.set_member(name, Json::null());
     }
 
     fn list(&mut self, run: &mut RunRecord, name: &str, value: &Json) {
@@ -98,58 +104,90 @@ impl Change {
 
     fn add(&mut self, name: &str, element: Json) {
         self.room(element.len());
-        match self.add.iter_mut().find(|(list, _)| list == name) {
+        let add = &mut self.under_way.add;
+        match add.iter_mut().find(|(list, _)| list == name) {
             Some((_, elements)) => elements.push(element),
-            None => self.add.push((name.to_owned(), vec![element])),
+            None => add.push((name.to_owned(), vec![element])),
         }
     }
 
     fn put(&mut self, name: &str, value: Json) {
         self.room(value.len());
-        self.add.retain(|(list, _)| list != name);
-        self.set.retain(|(member, _)| member != name);
-        self.set.push((name.to_owned(), value));
+        let Values { add, set } = &mut self.under_way;
+        add.retain(|(list, _)| list != name);
+        set.retain(|(member, _)| member != name);
+        set.push((name.to_owned(), value));
     }
 
     fn room(&mut self, bytes: usize) {
         if self.bytes > 0 && self.bytes + bytes > ENTRY {
-            self.flush();
+            self.full.push(std::mem::take(&mut self.under_way));
+            self.bytes = 0;
         }
         self.bytes += bytes;
     }
 
-    fn flush(&mut self) {
-        let mut body = ObjectEditor::default();
-        if !self.set.is_empty() {
-            let mut set = ObjectEditor::default();
-            for (name, value) in self.set.drain(..) {
-                set.set(&name, &value);
-            }
-            body.set("set", &set.finish());
-        }
-        if !self.add.is_empty() {
-            let mut add = ObjectEditor::default();
-            for (name, elements) in self.add.drain(..) {
-                add.set(&name, &Json::array(&elements));
-            }
-            body.set("add", &add.finish());
-        }
-        self.bytes = 0;
-        self.entries.push(body.finish());
+    /// True when nothing goes into the log.
+    pub(super) fn is_empty(&self) -> bool {
+        self.full.is_empty() && self.under_way.is_empty()
     }
 
-    /// The entries to append; often one, none when nothing that grows has changed.
-    pub(super) fn finish(mut self) -> Vec<Json> {
-        if !self.set.is_empty() || !self.add.is_empty() {
-            self.flush();
+    /// Bytes of what goes into the last entry.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// True when it all goes into one entry.
+    pub(super) fn is_one_entry(&self) -> bool {
+        self.full.is_empty() && !self.under_way.is_empty()
+    }
+
+    /// The entries to append, the first one with these members before its own; often one, none
+    /// when nothing that grows has changed and there are no such members.
+    pub(super) fn finish(mut self, before: &[(&str, Json)]) -> Vec<Json> {
+        if !self.under_way.is_empty() || (self.full.is_empty() && !before.is_empty()) {
+            self.full.push(self.under_way);
         }
-        self.entries
+        let entry = |(place, values): (usize, Values)| {
+            values.to_json(if place == 0 { before } else { &[] })
+        };
+        self.full.into_iter().enumerate().map(entry).collect()
     }
 }
 
-fn replace(run: &mut RunRecord, name: &str, value: Json) {
-    match run.members.iter_mut().find(|(member, _)| member == name) {
-        Some((_, old)) => *old = value,
-        None => run.members.push((name.to_owned(), value)),
+impl Values {
+    fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty()
+    }
+
+    /// `add` comes last: readers need not look for its end. The text is written at once, for it is
+    /// long.
+    fn to_json(&self, before: &[(&str, Json)]) -> Json {
+        let lists = self.add.iter().flat_map(|(_, elements)| elements);
+        let values = self.set.iter().map(|(_, value)| value).chain(lists);
+        let long: usize = values.map(|value| value.len() + 1).sum();
+        let mut out = ObjectWriter::with_room(long + 256);
+        for (name, value) in before {
+            out.name(name).value(value);
+        }
+        if !self.set.is_empty() {
+            out.name("set").open('{');
+            for (name, value) in &self.set {
+                out.name(name).value(value);
+            }
+            out.close('}');
+        }
+        if !self.add.is_empty() {
+            out.name("add").open('{');
+            for (name, elements) in &self.add {
+                out.name(name).open('[');
+                for element in elements {
+                    out.value(element);
+                }
+                out.close(']');
+            }
+            out.close('}');
+        }
+        out.finish()
     }
 }

@@ -7,6 +7,7 @@ use super::record::RunRecord;
 use super::write::{Answer, RunIntent, What, place};
 use crate::driver::{Expect, MAX_BATCH_BYTES, MAX_BODY, Operation, Record};
 use crate::error::{Error, Kind, Result};
+use crate::json::Json;
 use crate::model::RunSnapshot;
 use crate::repo::plan::{Guard, Intent, Plan};
 use crate::schema::{Key, STEPS, Stream};
@@ -14,9 +15,19 @@ use crate::schema::{Key, STEPS, Stream};
 /// A run comes in with one commit, beside which others may stand.
 const LARGEST: usize = MAX_BATCH_BYTES / 4 * 3;
 
+/// A run of so many bytes is a record and an entry, whatever it holds;
+const SMALL: usize = 1 << 20;
+/// so many bytes come to it.
+const BESIDE: usize = 1_024;
+
 /// The key of a run's record.
 pub(crate) fn key(snapshot: &RunSnapshot) -> Result<Key> {
     RunRecord::key(snapshot.id())
+}
+
+/// The key of the record of a run with this id.
+pub(crate) fn key_of(id: &str) -> Result<Key> {
+    RunRecord::key(id)
 }
 
 /// Whether the run in a record is exactly as the snapshot says, whoever holds it.
@@ -29,9 +40,14 @@ pub(crate) fn is_as(record: &Record, snapshot: &RunSnapshot) -> Result<bool> {
 
 /// How many operations and bytes taking it in costs; `TooLarge` when no commit could hold it.
 pub(crate) fn weigh(snapshot: &RunSnapshot) -> Result<(usize, usize)> {
+    let bytes = snapshot.json().len();
+    if bytes <= SMALL {
+        return Ok((2, bytes + BESIDE));
+    }
     let (mut run, mut change) = (RunRecord::default(), Change::default());
     change.become_snapshot(&mut run, snapshot.json());
-    let mut bodies = change.finish();
+    run.birth = Some(super::planned::birth());
+    let mut bodies = change.finish(&[("birth", Json::string(&super::planned::birth()))]);
     bodies.push(run.to_json());
     let too_large = |bytes: usize, most: usize, what: &str| {
         Error::new(Kind::TooLarge, format!("{what} has {bytes} bytes, more than {most}"))
@@ -41,7 +57,7 @@ pub(crate) fn weigh(snapshot: &RunSnapshot) -> Result<(usize, usize)> {
     if let Some(body) = bodies.iter().find(|body| body.len() > MAX_BODY) {
         return Err(too_large(body.len(), MAX_BODY, "one value of the run"));
     }
-    let bytes = bodies.iter().map(crate::json::Json::len).sum();
+    let bytes = bodies.iter().map(Json::len).sum();
     if bytes > LARGEST {
         return Err(too_large(bytes, LARGEST, "the run"));
     }

@@ -6,10 +6,11 @@ use std::ops::Bound;
 use serde::Serialize;
 
 use super::record::RunRecord;
-use crate::driver::{Find, Record};
-use crate::error::Result;
+use super::tail::{MOST, Step, newest, stretch};
+use crate::driver::{Entry, Find, Found, Record};
+use crate::error::{Error, Kind, Result};
 use crate::json::Json;
-use crate::model::RunStatus;
+use crate::model::{OWN, RunStatus};
 use crate::repo::conversations::pending::Pending;
 use crate::repo::pages::{List, Page};
 use crate::repo::space::Space;
@@ -18,6 +19,8 @@ use crate::schema::{RUNS, Value};
 const DAY: i64 = 24 * 60 * 60 * 1000;
 /// Runs looked at in one call when a text is sought.
 const SOUGHT: usize = 1_000;
+/// Runs whose last steps are asked for in one call.
+const TOGETHER: usize = 500;
 
 /// Which runs.
 #[derive(Debug, Clone, Default)]
@@ -88,10 +91,86 @@ impl RunInfo {
         }
     }
 
-    fn of_record(record: &Record) -> Result<Self> {
-        let run = RunRecord::parse(&record.body).map_err(|e| e.at(record.key.to_string()))?;
-        Ok(Self::of(record.key.first(), &run))
+    /// From the text of the record, of which lists need little; with the last entry of which it
+    /// tells, and its mark, when steps may stand behind it.
+    fn of_text(id: &str, body: &Json) -> Option<(Self, Option<(u64, u32)>)> {
+        let [status, started, completed, usage, error, own] =
+            body.raw_members(["status", "startedAt", "completedAt", "usage", "error", OWN]);
+        let [parts, ahead, fence, owner, until] =
+            Json::raw_members_of(own?, ["parts", "ahead", "fence", "owner", "until"]);
+        let [trace] = Json::raw_members_of(parts?, ["trace"]);
+        let [n] = trace.map_or([None], |trace| Json::raw_members_of(trace, ["n"]));
+        let ahead = match ahead {
+            Some(ahead) => {
+                let [after, mark] = Json::raw_members_of(ahead, ["after", "mark"]);
+                Some((after?.parse().ok()?, mark?.parse().ok()?))
+            }
+            None => None,
+        };
+        let status = status.and_then(RunStatus::of_text);
+        let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
+        let info = Self {
+            run_id: id.to_owned(),
+            status: status.unwrap_or(RunStatus::Executing),
+            started_at: number(started),
+            completed_at: number(completed),
+            steps: n.map_or(Some(0), |n| n.parse().ok())?,
+            usage: usage.map(Json::piece),
+            error: error.and_then(Json::text_of),
+            fence: fence?.parse().ok()?,
+            owner: owner.and_then(Json::text_of),
+            until: number(until),
+        };
+        Some((info, ahead))
     }
+
+    /// Takes in what the last step behind the record says; false when it is not of the record.
+    fn follow(&mut self, after: u64, mark: u32, entry: &Entry) -> bool {
+        let Some(step) = Step::of(mark, &entry.body) else { return false };
+        self.steps += entry.number - after;
+        let [usage, error] = Json::raw_members_of(step.now, ["usage", "error"]);
+        self.usage = usage.map(Json::piece).or(self.usage.take());
+        self.error = error.map_or(self.error.take(), Json::text_of);
+        true
+    }
+
+    /// The record was written again since it was read: the last step of it is further back.
+    async fn look_back(&mut self, space: &Space, after: u64, mark: u32) -> Result<()> {
+        let read = stretch(&self.run_id, after + 1, MOST)?;
+        let entries = space.read(&read).await?.entries;
+        let steps = entries.iter().take_while(|entry| Step::of(mark, &entry.body).is_some());
+        if let Some(last) = steps.last() {
+            self.follow(after, mark, last);
+        }
+        Ok(())
+    }
+}
+
+/// The runs of some records, with their last steps.
+async fn infos(space: &Space, records: &[Record]) -> Result<Vec<RunInfo>> {
+    let mut infos = Vec::with_capacity(records.len());
+    let mut ahead = Vec::new();
+    for record in records {
+        let found = RunInfo::of_text(record.key.first(), &record.body);
+        let (info, behind) = found.ok_or_else(|| {
+            Error::new(Kind::Corrupt, "the record of a run is damaged").at(record.key.to_string())
+        })?;
+        ahead.extend(behind.map(|(after, mark)| (infos.len(), after, mark)));
+        infos.push(info);
+    }
+    for some in ahead.chunks(TOGETHER) {
+        let of = |(place, after, _): &(usize, u64, u32)| (records[*place].key.first(), *after);
+        let runs: Vec<(&str, u64)> = some.iter().map(of).collect();
+        let entries = newest(space, &runs).await?;
+        for ((place, after, mark), entry) in some.iter().zip(entries) {
+            if let (Some(info), Some(entry)) = (infos.get_mut(*place), entry)
+                && !info.follow(*after, *mark, &entry)
+            {
+                info.look_back(space, *after, *mark).await?;
+            }
+        }
+    }
+    Ok(infos)
 }
 
 impl RunFilter {
@@ -118,27 +197,45 @@ impl RunFilter {
     }
 }
 
+/// What lists tell of one run.
+pub(super) async fn info(space: &Space, id: &str) -> Result<Option<RunInfo>> {
+    let [key, pending] = [RunRecord::key(id)?, Pending::key()?];
+    let found = space.get_many(&[key, pending]).await?;
+    let [record, pending] = found.as_slice() else { return Ok(None) };
+    if Pending::of_record(pending.as_ref())?.hides_all() {
+        return Ok(None);
+    }
+    Ok(infos(space, record.as_slice()).await?.pop())
+}
+
+/// The first answer of a query, and whether it may be shown.
+async fn first(space: &Space, find: &Find) -> Result<Option<Found>> {
+    let ([pending], found) = space.get_and_find([Pending::key()?], find).await?;
+    let hidden = Pending::of_record(pending.as_ref())?.hides_all();
+    Ok((!hidden).then_some(found))
+}
+
 /// One page, newest first.
 pub(super) async fn page(space: &Space, filter: &RunFilter, list: &List) -> Result<Page<RunInfo>> {
-    if Pending::load(space).await?.hides_all() {
-        return Ok(Page { items: Vec::new(), next: None });
-    }
     let mut find = filter.find()?.after(list.continuation()?);
+    find.limit = if filter.error.is_some() { SOUGHT } else { list.limit() };
+    let Some(mut found) = first(space, &find).await? else {
+        return Ok(Page { items: Vec::new(), next: None });
+    };
     let mut items = Vec::new();
     loop {
-        let wanted = list.limit() - items.len();
-        find.limit = if filter.error.is_some() { SOUGHT } else { wanted };
-        let found = space.find(&find).await?;
         let count = found.records.len();
-        for (place, record) in found.records.iter().enumerate() {
-            let run = RunInfo::of_record(record)?;
+        let infos = infos(space, &found.records).await?;
+        for (place, run) in infos.into_iter().enumerate() {
             if !filter.fits(&run) {
                 continue;
             }
             items.push(run);
             if items.len() == list.limit() {
-                let next =
-                    if place + 1 < count { Some(continuation(&find, record)?) } else { found.next };
+                let next = match found.records.get(place) {
+                    Some(record) if place + 1 < count => Some(continuation(&find, record)?),
+                    _ => found.next,
+                };
                 return Ok(Page { items, next: next.map(|next| next.token()) });
             }
         }
@@ -146,6 +243,7 @@ pub(super) async fn page(space: &Space, filter: &RunFilter, list: &List) -> Resu
             Some(next) => find.after = Some(next),
             None => return Ok(Page { items, next: None }),
         }
+        found = space.find(&find).await?;
     }
 }
 
@@ -161,23 +259,20 @@ fn continuation(find: &Find, record: &Record) -> Result<crate::driver::Continuat
 
 /// Executing runs whose lease is over or was never taken.
 pub(super) async fn abandoned(space: &Space, list: &List) -> Result<Page<RunInfo>> {
-    if Pending::load(space).await?.hides_all() {
-        return Ok(Page { items: Vec::new(), next: None });
-    }
     let find = Find::by(&RUNS, "by_lease")?
         .equal(Value::text(RunStatus::Executing.name()))
         .limit(list.limit())
         .after(list.continuation()?);
-    let found = space.find(&find).await?;
+    let Some(found) = first(space, &find).await? else {
+        return Ok(Page { items: Vec::new(), next: None });
+    };
     let wall = space.ages().wall();
-    let mut items = Vec::new();
-    for record in &found.records {
-        let run = RunInfo::of_record(record)?;
-        // In the order of the ends of leases: all others live.
-        if run.until.is_some_and(|until| until > wall) {
-            return Ok(Page { items, next: None });
-        }
-        items.push(run);
+    let mut items = infos(space, &found.records).await?;
+    // In the order of the ends of leases: all others live.
+    let living = items.iter().position(|run| run.until.is_some_and(|until| until > wall));
+    if let Some(living) = living {
+        items.truncate(living);
+        return Ok(Page { items, next: None });
     }
     Ok(Page { items, next: found.next.map(|next| next.token()) })
 }
@@ -185,14 +280,10 @@ pub(super) async fn abandoned(space: &Space, list: &List) -> Result<Page<RunInfo
 /// What runs used, by status and day. Reads every run that the filter leaves.
 pub(super) async fn totals(space: &Space, filter: &RunFilter) -> Result<Vec<RunTotals>> {
     let mut totals: BTreeMap<(Option<i64>, RunStatus), RunTotals> = BTreeMap::new();
-    if Pending::load(space).await?.hides_all() {
-        return Ok(Vec::new());
-    }
     let mut find = filter.find()?;
+    let Some(mut found) = first(space, &find).await? else { return Ok(Vec::new()) };
     loop {
-        let found = space.find(&find).await?;
-        for record in &found.records {
-            let run = RunInfo::of_record(record)?;
+        for run in infos(space, &found.records).await? {
             if !filter.fits(&run) {
                 continue;
             }
@@ -211,5 +302,6 @@ pub(super) async fn totals(space: &Space, filter: &RunFilter) -> Result<Vec<RunT
             Some(next) => find.after = Some(next),
             None => return Ok(totals.into_values().collect()),
         }
+        found = space.find(&find).await?;
     }
 }

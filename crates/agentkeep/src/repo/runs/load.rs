@@ -1,46 +1,43 @@
 //! Putting a run together again.
 
-use std::collections::HashMap;
-
-use super::record::{Part, RunRecord, chained, empty, hash};
+use super::gather::Gathered;
+use super::record::RunRecord;
+use super::tail::stretch;
 use super::write::place;
-use crate::driver::{Entry, MAX_LIMIT, Read, Stretch, Which};
+use crate::driver::{Entries, Entry, Head, MAX_LIMIT};
 use crate::error::{Error, Kind, Result};
-use crate::json::Json;
 use crate::model::RunSnapshot;
 use crate::repo::conversations::pending::Pending;
 use crate::repo::space::Space;
-use crate::schema::{STEPS, Stream};
 
 /// How often a reader looks again when the run was deleted and begun anew meanwhile.
 const ATTEMPTS: u32 = 5;
+/// Entries of the first page, when nothing is known of their size yet.
+const FIRST: usize = 32;
+/// Bytes of a page: what is read in small pages is still at hand when it is put together.
+const PAGE: u64 = 192 << 10;
 
-/// A value in the log, as it stands there.
-enum Held<'a> {
-    List(Vec<&'a str>),
-    Whole(&'a str),
-}
-
-/// The record of a run, unless the namespace is going.
+/// The record of a run, with the steps behind it, unless the namespace is going.
 pub(super) async fn record(space: &Space, id: &str) -> Result<Option<RunRecord>> {
     let found = space.get_many(&[RunRecord::key(id)?, Pending::key()?]).await?;
     let [Some(record), pending] = found.as_slice() else { return Ok(None) };
     if Pending::of_record(pending.as_ref())?.hides_all() {
         return Ok(None);
     }
-    RunRecord::parse(&record.body).map(Some).map_err(|error| error.at(place(id)))
+    let run = RunRecord::parse(&record.body).map_err(|error| error.at(place(id)))?;
+    super::tail::followed(space, id, run).await.map(Some)
 }
 
 /// The last snapshot of a run, text for text.
 pub(super) async fn load(space: &Space, id: &str) -> Result<Option<RunSnapshot>> {
     let mut attempt = 1;
     loop {
-        let Some((run, entries)) = read(space, id).await? else { return Ok(None) };
-        match assemble(&run, &entries) {
-            Some(json) => return Ok(Some(RunSnapshot::stored(json, id, run.status()))),
+        match read(space, id).await? {
+            Read::Nothing => return Ok(None),
+            Read::Whole(snapshot) => return Ok(Some(snapshot)),
             // Written over between two reads, or damaged for good.
-            None if attempt < ATTEMPTS => attempt += 1,
-            None => {
+            Read::Torn if attempt < ATTEMPTS => attempt += 1,
+            Read::Torn => {
                 return Err(Error::new(Kind::Corrupt, "what is kept of the run does not fit")
                     .at(place(id))
                     .advice("check the store"));
@@ -49,88 +46,42 @@ pub(super) async fn load(space: &Space, id: &str) -> Result<Option<RunSnapshot>>
     }
 }
 
-async fn read(space: &Space, id: &str) -> Result<Option<(RunRecord, Vec<Entry>)>> {
+enum Read {
+    Nothing,
+    Whole(RunSnapshot),
+    /// Record and log do not belong together.
+    Torn,
+}
+
+async fn read(space: &Space, id: &str) -> Result<Read> {
     let keys = [RunRecord::key(id)?, Pending::key()?];
-    let stretch = |from| -> Result<Read> {
-        let which =
-            Which::Stretches(vec![Stretch { stream: Stream::new(id)?, from, to: u64::MAX }]);
-        Ok(Read { log: &STEPS, which, reverse: false, limit: MAX_LIMIT })
-    };
-    let ([record, pending], mut page) = space.get_and_read(keys, &stretch(1)?).await?;
-    let Some(record) = record else { return Ok(None) };
+    let ([record, pending], mut page) = space.get_and_read(keys, &stretch(id, 1, FIRST)?).await?;
+    let Some(record) = record else { return Ok(Read::Nothing) };
     if Pending::of_record(pending.as_ref())?.hides_all() {
-        return Ok(None);
+        return Ok(Read::Nothing);
     }
     let run = RunRecord::parse(&record.body).map_err(|error| error.at(place(id)))?;
-    let mut entries = std::mem::take(&mut page.entries);
-    while page.more {
-        let from = entries.last().map_or(1, |entry| entry.number + 1);
-        page = space.read(&stretch(from)?).await?;
-        entries.append(&mut page.entries);
+    let born = birth(&page);
+    let mut gathered = Gathered::new(run, page.heads.first().and_then(Option::as_ref));
+    while gathered.take(&page.entries) && page.more {
+        let from = page.entries.last().map_or(1, |entry: &Entry| entry.number + 1);
+        page = space.read(&stretch(id, from, many(&page))?).await?;
+        if birth(&page) != born {
+            return Ok(Read::Torn);
+        }
     }
-    // What came after the record was read belongs to a later state.
-    entries.retain(|entry| entry.number <= run.last);
-    Ok(Some((run, entries)))
+    let Some((json, status)) = gathered.finish() else { return Ok(Read::Torn) };
+    Ok(Read::Whole(RunSnapshot::stored(json, id, status)))
 }
 
-/// `None` when record and log do not belong together.
-fn assemble(run: &RunRecord, entries: &[Entry]) -> Option<Json> {
-    if entries.len() as u64 != run.last {
-        return None;
-    }
-    let mut held: HashMap<String, Held<'_>> = HashMap::new();
-    for entry in entries {
-        let [set, add] = entry.body.raw_members(["set", "add"]).map(Option::unwrap_or_default);
-        for (name, value) in Json::members_of(set) {
-            let list =
-                value.starts_with('[') && matches!(run.parts.get(&name), Some(Part::List(..)));
-            let value = if list {
-                Held::List(Json::elements_of(value).collect())
-            } else {
-                Held::Whole(value)
-            };
-            held.insert(name, value);
-        }
-        for (name, elements) in Json::members_of(add) {
-            match held.entry(name).or_insert_with(|| Held::List(Vec::new())) {
-                Held::List(list) => list.extend(Json::elements_of(elements)),
-                Held::Whole(_) => {}
-            }
-        }
-    }
-    let mut out = String::with_capacity(entries.iter().map(|entry| entry.body.len()).sum());
-    out.push('{');
-    for (place, (name, value)) in run.members.iter().enumerate() {
-        if place > 0 {
-            out.push(',');
-        }
-        out.push_str(Json::string(name).as_str());
-        out.push(':');
-        match (run.parts.get(name), held.get(name)) {
-            (None, _) => out.push_str(value.as_str()),
-            (Some(Part::Whole(expected)), Some(Held::Whole(value))) if hash(value) == *expected => {
-                out.push_str(value);
-            }
-            (Some(Part::List(n, expected)), Some(Held::List(list))) => {
-                list_into(&mut out, list, *n, expected)?;
-            }
-            _ => return None,
-        }
-    }
-    out.push('}');
-    Some(Json::assembled(out))
+/// What tells the stream from one that had its name before.
+fn birth(page: &Entries) -> Option<u64> {
+    page.heads.first().and_then(Option::as_ref).map(|head| head.birth)
 }
 
-fn list_into(out: &mut String, list: &[&str], n: u64, expected: &str) -> Option<()> {
-    let mut chain = empty();
-    out.push('[');
-    for (place, element) in list.iter().enumerate() {
-        chain = chained(&chain, element);
-        if place > 0 {
-            out.push(',');
-        }
-        out.push_str(element);
-    }
-    out.push(']');
-    (list.len() as u64 == n && chain == expected).then_some(())
+/// Entries of the next page.
+fn many(page: &Entries) -> usize {
+    let Some(Some(Head { bytes, count, .. })) = page.heads.first() else { return FIRST };
+    let each = (bytes / (*count).max(1)).max(1);
+    usize::try_from(PAGE / each).unwrap_or(MAX_LIMIT).clamp(FIRST, MAX_LIMIT)
 }

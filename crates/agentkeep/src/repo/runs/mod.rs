@@ -1,11 +1,15 @@
 //! Runs: what an agent is in the middle of, kept so that exactly one process can go on with it.
 
 mod change;
+mod gather;
 pub(crate) mod imports;
 mod lease;
 mod list;
 mod load;
+mod planned;
 mod record;
+mod tail;
+mod unit;
 mod write;
 
 use std::time::Duration;
@@ -14,7 +18,9 @@ use serde::Serialize;
 
 pub use self::lease::Lease;
 pub use self::list::{RunFilter, RunInfo, RunTotals};
+pub(crate) use self::planned::PlannedRun;
 pub(crate) use self::record::RunRecord;
+pub use self::unit::UnitRuns;
 
 use self::write::{Answer, RunIntent, What};
 use super::pages::{List, Page};
@@ -25,7 +31,7 @@ use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 use crate::model::{RunSnapshot, RunStatus};
 use crate::repo::plan::{Guard, Intent, Plan};
-use crate::schema::{STEPS, Stream};
+use crate::schema::{OperationId, STEPS, Stream};
 
 /// The runs of a namespace, as one who writes under a fencing number sees them: 0 for runs that
 /// nobody has claimed, or what [`claim`](Self::claim) answered ([`under`](Self::under)).
@@ -33,6 +39,7 @@ use crate::schema::{STEPS, Stream};
 pub struct Runs<'a> {
     space: &'a Space,
     fence: u64,
+    operation: Option<&'a OperationId>,
 }
 
 /// Whether a run can be resumed.
@@ -49,13 +56,34 @@ pub struct Resumable {
 
 impl<'a> Runs<'a> {
     pub(crate) fn new(space: &'a Space) -> Self {
-        Self { space, fence: 0 }
+        Self { space, fence: 0, operation: None }
     }
 
     /// The same, writing under this fencing number.
     #[must_use]
     pub fn under(self, fence: u64) -> Self {
         Self { fence, ..self }
+    }
+
+    /// The same, each of whose writes may be repeated under this operation id, as after a lost
+    /// answer: it is done once, and answers as the first time. Every write needs an id of its own.
+    ///
+    /// ```
+    /// # use agentkeep::{Json, RunSnapshot, Store};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> agentkeep::Result<()> {
+    /// # let store = Store::open("memory:").await?;
+    /// store.runs().start(RunSnapshot::new("r", "do it")?).await?;
+    /// let (result, nothing) = (Json::parse(r#"{"summary":"done"}"#)?, Json::parse("{}")?);
+    /// let once = agentkeep::schema::OperationId::new("r/step/17")?;
+    /// for _ in 0..2 {
+    ///     store.runs().operation(&once).step("r", result.clone(), nothing.clone()).await?;
+    /// }
+    /// assert_eq!(store.runs().load("r").await?.unwrap().trace(), [result]);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn operation(self, operation: &'a OperationId) -> Self {
+        Self { operation: Some(operation), ..self }
     }
 
     /// Begins a run. The same snapshot again, as after a lost answer, changes nothing.
@@ -85,7 +113,8 @@ impl<'a> Runs<'a> {
 
     /// Keeps the result of a step: adds it to the trace, and gives other members the values in
     /// `changes`. Costs its own size. A run that was claimed after it had failed or was cancelled
-    /// is executing again.
+    /// is executing again. Repeated, as after a lost answer, it is kept twice: give it an
+    /// [`operation`](Self::operation), or use [`step_at`](Self::step_at).
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when the run is over; `LeaseLost` when it was claimed under another
@@ -125,9 +154,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// `NotFound`, `Conflict`, `LeaseLost`.
     pub async fn fail(&self, run_id: &str, error: &str, changes: Json) -> Result<()> {
-        let mut with = ObjectEditor::of(&changes);
-        with.set("error", &Json::string(error));
-        let changes = if changes.is_object() { with.finish() } else { changes };
+        let changes = with_error(error, changes);
         self.finish("runs.fail", run_id, RunStatus::Failed, changes).await
     }
 
@@ -192,8 +219,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// `InvalidId`.
     pub async fn info(&self, run_id: &str) -> Result<Option<RunInfo>> {
-        let run = load::record(self.space, run_id).await?;
-        Ok(run.map(|run| RunInfo::of(run_id, &run)))
+        list::info(self.space, run_id).await
     }
 
     /// Takes the right to go on with a run, for `ttl`. All who held it before can write no more.
@@ -296,8 +322,30 @@ impl<'a> Runs<'a> {
     }
 
     async fn leased(&self, operation: &'static str, id: &str, what: What) -> Result<Lease> {
-        let (lease, _) = self.commit(operation, id, what).await?;
+        let (lease, _) = self.commit(operation, id, what.clone()).await?;
+        if lease.is_none() && self.operation.is_some() {
+            return self.leased_before(id, &what).await.map_err(|error| error.during(operation));
+        }
         lease.ok_or_else(|| Error::new(Kind::Corrupt, "no lease was answered").during(operation))
+    }
+
+    /// The lease that was given when the operation was done first, if nobody has it since.
+    async fn leased_before(&self, id: &str, what: &What) -> Result<Lease> {
+        let owner = match what {
+            What::Start(_, Some((owner, _))) | What::Claim(owner, _) => Some(owner),
+            _ => None,
+        };
+        let Some(run) = load::record(self.space, id).await? else {
+            return Err(write::not_found(id));
+        };
+        match (run.owner, run.until) {
+            (Some(holder), Some(until)) if owner.is_none_or(|owner| *owner == holder) => {
+                Ok(Lease { run_id: id.to_owned(), owner: holder, fence: run.fence, until })
+            }
+            _ => Err(Error::new(Kind::LeaseLost, "the lease was given, and is over")
+                .at(write::place(id))
+                .advice("claim the run anew, under another operation id")),
+        }
     }
 
     async fn commit(
@@ -309,10 +357,23 @@ impl<'a> Runs<'a> {
         let answer = Answer::default();
         let (id, fence) = (id.to_owned(), self.fence);
         let intent = RunIntent { id, fence, what, answer: answer.clone() };
-        let done = Unit::new(self.space.clone()).with(intent).commit().await;
-        done.map_err(|error| error.during(operation))?;
-        Ok(answer.take())
+        let mut unit = Unit::new(self.space.clone()).with(intent);
+        if let Some(operation) = self.operation {
+            unit = unit.operation(operation);
+        }
+        let done = unit.commit().await.map_err(|error| error.during(operation))?;
+        // What was planned was not done now.
+        Ok(if done.replayed { (None, false) } else { answer.take() })
     }
+}
+
+/// The changes at a run's end with its error; what is no object stays, and is refused later.
+fn with_error(error: &str, changes: Json) -> Json {
+    if !changes.is_object() {
+        return changes;
+    }
+    let mut with = ObjectEditor::of(&changes);
+    with.set("error", &Json::string(error)).finish()
 }
 
 /// Deletes a run.

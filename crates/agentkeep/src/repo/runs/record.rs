@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::tail::{self, Tail};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 use crate::model::{OWN, RunStatus};
 use crate::repo::space::Space;
 use crate::schema::{Key, RUNS};
 
-/// A longer value stands in the log, not in the record, which every step writes.
+/// A longer value stands in the log, not in the record, which is written again and again.
 const INLINE: usize = 256;
 /// Asked for in lists, and never long in practice.
 const ALWAYS_INLINE: [&str; 4] = ["runId", "status", "usage", "error"];
@@ -25,7 +26,7 @@ pub(crate) enum Part {
     Whole(String),
 }
 
-/// What the store knows of a run.
+/// What the store knows of a run: its record, and the steps that stand in the log behind it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RunRecord {
     /// The members of the snapshot in their order, `null` for those in the log.
@@ -38,6 +39,14 @@ pub(crate) struct RunRecord {
     pub(super) until: Option<i64>,
     /// Claimed after it had failed or was cancelled.
     pub(super) reopened: bool,
+    /// Random, and in the run's first entry, too: its entries are told by it from those of a run
+    /// that had the name before. Older runs have none.
+    pub(super) birth: Option<String>,
+    /// When steps may stand in the log behind the record: a random number that they name, another
+    /// one each time that the record is written.
+    pub(super) mark: Option<u32>,
+    /// The steps behind the record.
+    pub(super) tail: Tail,
 }
 
 /// The hash of no elements.
@@ -94,7 +103,8 @@ impl RunRecord {
             return Ok(Some(found));
         }
         let Some(record) = space.get(&key).await? else { return Ok(None) };
-        let run = Arc::new(Self::parse(&record.body).map_err(|error| error.at(key.to_string()))?);
+        let run = Self::parse(&record.body).map_err(|error| error.at(key.to_string()))?;
+        let run = Arc::new(tail::followed(space, id, run).await?);
         space.remember(key, Arc::clone(&run), record.version);
         Ok(Some((run, record.version)))
     }
@@ -124,11 +134,19 @@ impl RunRecord {
             run.parts.insert(name, part);
         }
         let number = |name: &str| u64::try_from(own.member(name)?.to_i64()?).ok();
-        run.last = number("last")?;
+        match own.member("ahead") {
+            Some(ahead) => {
+                let number = |name: &str| ahead.member(name)?.to_i64();
+                run.last = u64::try_from(number("after")?).ok()?;
+                run.mark = Some(u32::try_from(number("mark")?).ok()?);
+            }
+            None => run.last = number("last")?,
+        }
         run.fence = number("fence")?;
         run.owner = own.member("owner").and_then(|owner| owner.to_text());
         run.until = own.member("until").and_then(|until| until.to_i64());
         run.reopened = own.member("reopened").is_some();
+        run.birth = own.member("birth").and_then(|birth| birth.to_text());
         Some(run)
     }
 
@@ -147,8 +165,22 @@ impl RunRecord {
             parts.set(name, &one.finish());
         }
         let mut own = ObjectEditor::default();
-        own.set("parts", &parts.finish()).set("last", &count(self.last));
+        own.set("parts", &parts.finish());
+        match self.mark {
+            // Not `last`: who does not know of steps behind the record must not take it for all.
+            Some(mark) => {
+                let mut ahead = ObjectEditor::default();
+                ahead.set("after", &count(self.last)).set("mark", &count(mark.into()));
+                own.set("ahead", &ahead.finish());
+            }
+            None => {
+                own.set("last", &count(self.last));
+            }
+        }
         own.set("fence", &count(self.fence));
+        if let Some(birth) = &self.birth {
+            own.set("birth", &Json::string(birth));
+        }
         if let Some(owner) = &self.owner {
             own.set("owner", &Json::string(owner));
         }
@@ -166,13 +198,21 @@ impl RunRecord {
         whole.finish()
     }
 
+    /// Gives a member another value, in its place or as the last one.
+    pub(super) fn set_member(&mut self, name: &str, value: Json) {
+        match self.members.iter_mut().find(|(member, _)| member == name) {
+            Some((_, old)) => *old = value,
+            None => self.members.push((name.to_owned(), value)),
+        }
+    }
+
     pub(super) fn member(&self, name: &str) -> Option<&Json> {
         self.members.iter().find(|(member, _)| member == name).map(|(_, value)| value)
     }
 
     pub(super) fn status(&self) -> RunStatus {
-        let name = self.member("status").and_then(Json::to_text).unwrap_or_default();
-        RunStatus::named(&name).unwrap_or(RunStatus::Executing)
+        let status = self.member("status").and_then(|status| RunStatus::of_text(status.as_str()));
+        status.unwrap_or(RunStatus::Executing)
     }
 
     pub(super) fn number(&self, name: &str) -> Option<i64> {
@@ -198,6 +238,6 @@ impl RunRecord {
     }
 }
 
-fn count(n: u64) -> Json {
+pub(super) fn count(n: u64) -> Json {
     Json::integer(i64::try_from(n).unwrap_or(i64::MAX))
 }

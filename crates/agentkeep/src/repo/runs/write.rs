@@ -7,13 +7,13 @@ use async_trait::async_trait;
 
 use super::change::Change;
 use super::lease::Lease;
+use super::planned::PlannedRun;
 use super::record::RunRecord;
-use crate::driver::{Append, Expect, Known, NewEntry, Operation, Save};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 use crate::model::{RunSnapshot, RunStatus};
-use crate::repo::plan::{Guard, Intent, Plan};
-use crate::schema::{Key, STEPS, Stream, check_id};
+use crate::repo::plan::{Intent, Plan};
+use crate::schema::check_id;
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -57,32 +57,32 @@ impl Answer {
     }
 }
 
-/// A run as a plan found it.
-struct Met {
-    run: RunRecord,
-    version: u64,
-}
-
 #[async_trait]
 impl Intent for RunIntent {
     async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
         self.answer.put(None, false);
         plan.settled().await?;
-        let key = RunRecord::key(&self.id)?;
         let now = plan.space.ages().wall();
-        let mut met = RunRecord::cached(plan.space, &self.id).await?;
-        let mut next = self.attempt(met.clone(), now);
-        if next.is_err() && met.is_some() {
+        RunRecord::key(&self.id)?;
+        let (mut planned, is_first) = match plan.take_run(&self.id) {
+            Some(planned) => (planned, false),
+            None => (PlannedRun::of(plan.space, &self.id).await?, true),
+        };
+        if let Err(error) = self.apply_to(&mut planned, now) {
             // What is remembered may be stale: an answer other than a write is not checked later.
-            plan.space.forget(&key);
-            met = RunRecord::cached(plan.space, &self.id).await?;
-            next = self.attempt(met.clone(), now);
+            if !planned.is_stale(plan.space, &self.id).await? {
+                return Err(error);
+            }
+            if !is_first {
+                return Err(Error::new(Kind::Conflict, "somebody else wrote to the run meanwhile")
+                    .at(place(&self.id))
+                    .advice("nothing was changed; try again"));
+            }
+            planned = PlannedRun::of(plan.space, &self.id).await?;
+            self.apply_to(&mut planned, now)?;
         }
-        let (next, change) = next?;
-        let version = met.map_or(0, |(_, version)| version);
-        plan.expect(Expect::Version(key.clone(), version), Guard::Retry);
-        let Some(run) = next else { return Ok(()) };
-        self.write(plan, key, run, change)
+        plan.put_run(&self.id, planned);
+        Ok(())
     }
 
     fn describe(&self) -> String {
@@ -91,29 +91,33 @@ impl Intent for RunIntent {
 }
 
 impl RunIntent {
-    fn attempt(
-        &self,
-        met: Option<(Arc<RunRecord>, u64)>,
-        now: i64,
-    ) -> Result<(Option<RunRecord>, Change)> {
-        let met = met.map(|(run, version)| Met { run: (*run).clone(), version });
-        let mut change = Change::default();
-        let next = self.next(met, &mut change, now)?;
-        Ok((next, change))
+    fn apply_to(&self, planned: &mut PlannedRun, now: i64) -> Result<()> {
+        if let Some(run) = self.next(planned.run.as_deref(), &mut planned.change, now)? {
+            planned.run = Some(Arc::new(run));
+            planned.changed = true;
+            let (lease, _) = self.answer.take();
+            self.answer.put(lease, true);
+        }
+        Ok(())
     }
 
     /// The run as it will be; `None` when there is nothing to do.
-    fn next(&self, met: Option<Met>, change: &mut Change, now: i64) -> Result<Option<RunRecord>> {
+    fn next(
+        &self,
+        met: Option<&RunRecord>,
+        change: &mut Change,
+        now: i64,
+    ) -> Result<Option<RunRecord>> {
         match (&self.what, met) {
             (What::Start(snapshot, owner), met) => {
                 self.start(met, snapshot, owner.as_ref(), change, now)
             }
             (What::Import(snapshot), met) => {
-                let mut run = met.as_ref().map(|met| met.run.clone()).unwrap_or_default();
+                let mut run = met.cloned().unwrap_or_default();
                 change.become_snapshot(&mut run, snapshot.json());
                 match met {
                     None => Ok(Some(run)),
-                    Some(met) if met.run == run => Ok(None),
+                    Some(met) if *met == run => Ok(None),
                     Some(_) => Err(self.there_already()),
                 }
             }
@@ -123,10 +127,12 @@ impl RunIntent {
                 Ok(Some(run))
             }
             (_, None) => Err(not_found(&self.id)),
-            (What::Claim(owner, ttl), Some(met)) => self.claim(met.run, owner, *ttl, now).map(Some),
+            (What::Claim(owner, ttl), Some(met)) => {
+                self.claim(met.clone(), owner, *ttl, now).map(Some)
+            }
             (_, Some(met)) => {
-                self.expect_fence(&met.run)?;
-                self.held(&met.run, change, now)
+                self.expect_fence(met)?;
+                self.held(met, change, now)
             }
         }
     }
@@ -183,7 +189,7 @@ impl RunIntent {
 
     fn start(
         &self,
-        met: Option<Met>,
+        met: Option<&RunRecord>,
         snapshot: &RunSnapshot,
         owner: Option<&(String, Duration)>,
         change: &mut Change,
@@ -195,11 +201,11 @@ impl RunIntent {
                 .at(place(&self.id))
                 .advice("give what is over to on_run_complete"));
         }
-        let mut run = met.as_ref().map(|met| met.run.clone()).unwrap_or_default();
+        let mut run = met.cloned().unwrap_or_default();
         change.become_snapshot(&mut run, snapshot.json());
         if let Some(met) = met {
             // Begun before, perhaps with an answer that was lost.
-            let same = met.version > 0 && run == met.run && owner.is_none();
+            let same = run == *met && owner.is_none();
             return if same { Ok(None) } else { Err(self.there_already()) };
         }
         if let Some((owner, ttl)) = owner {
@@ -334,32 +340,6 @@ impl RunIntent {
         Error::new(Kind::AlreadyExists, "there is a run with this id and other content")
             .at(place(&self.id))
             .advice("give the new run another id, or claim this one and go on with it")
-    }
-
-    fn write(
-        &self,
-        plan: &mut Plan<'_>,
-        key: Key,
-        mut run: RunRecord,
-        change: Change,
-    ) -> Result<()> {
-        let entries = change.finish();
-        if !entries.is_empty() {
-            let stream = Stream::new(&self.id)?;
-            // The numbers are known beforehand: only commits that guard the record append.
-            let start = Some(run.last + 1);
-            run.last += entries.len() as u64;
-            let new = |body| NewEntry { id: None, body, refs: Vec::new() };
-            let entries = entries.into_iter().map(new).collect();
-            let known = Known::Refuse;
-            plan.push(Operation::Append(Append { log: &STEPS, stream, entries, known, start }));
-        }
-        let body = run.to_json();
-        let (lease, _) = self.answer.take();
-        self.answer.put(lease, true);
-        plan.put(key, body, Save::Any)?;
-        plan.hold_run(Arc::new(run));
-        Ok(())
     }
 }
 

@@ -1,15 +1,22 @@
 //! Following a thread.
 
 use std::collections::VecDeque;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
 
 use crate::driver::Watch;
 use crate::error::Result;
 use crate::model::StoredTranscriptEntry;
+use crate::repo::conversations::pending::Pending;
 use crate::repo::space::Space;
 use crate::schema::{Stream, TRANSCRIPTS};
 
 /// Entries read in one call.
 const PAGE: usize = 1_000;
+/// How long to wait while an import hides everything: nothing is appended when it is switched on.
+const HIDDEN: Duration = Duration::from_millis(100);
 
 /// A thread's entries as they come.
 #[derive(Debug)]
@@ -30,21 +37,39 @@ impl Following {
         Ok(Self { space, thread, next: from.max(1), ready: VecDeque::new(), watch })
     }
 
-    /// The next entry; waits until there is one. `None` when the store is closed.
+    /// The next entry; waits until there is one. `None` when the store is closed. What an import
+    /// has staged comes once it is switched on.
     ///
     /// # Errors
     /// What the driver says.
     pub async fn next(&mut self) -> Result<Option<StoredTranscriptEntry>> {
         loop {
             if let Some(entry) = self.ready.pop_front() {
-                self.next = entry.number + 1;
                 return Ok(Some(entry));
             }
             let read = super::stretch(&self.thread, self.next, u64::MAX, false, PAGE)?;
-            self.ready.extend(self.space.read(&read).await?.entries.into_iter().map(super::stored));
-            if self.ready.is_empty() && !self.watch.changed().await {
-                return Ok(None);
+            let ([pending], found) = self.space.get_and_read([Pending::key()?], &read).await?;
+            let hidden = Pending::of_record(pending.as_ref())?.hides_all();
+            match found.entries.last().filter(|_| !hidden) {
+                Some(last) => {
+                    self.next = last.number + 1;
+                    self.ready.extend(super::living(found.entries));
+                }
+                None if !self.wait(hidden).await => return Ok(None),
+                None => {}
             }
+        }
+    }
+
+    /// Waits for what may have come; false when the store is closed.
+    async fn wait(&mut self, hidden: bool) -> bool {
+        let hint = pin!(self.watch.changed());
+        if !hidden {
+            return hint.await;
+        }
+        match select(hint, pin!(self.space.ages().sleep(HIDDEN))).await {
+            Either::Left((open, _)) => open,
+            Either::Right(_) => true,
         }
     }
 }

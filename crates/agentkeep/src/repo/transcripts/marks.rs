@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 
-use crate::driver::{Batch, Expect, Find, Head, Operation, Put, Save};
+use crate::driver::{Batch, Expect, Find, Head, Operation, Put, Record, Save};
 use crate::error::Result;
 use crate::json::{Json, ObjectEditor};
+use crate::repo::plan::{Guard, Plan};
 use crate::repo::space::Space;
 use crate::schema::{Key, MARKS, Value};
 
@@ -37,6 +38,29 @@ pub(super) async fn all(space: &Space, thread: &str, birth: u64) -> Result<HashM
         .iter()
         .filter_map(|record| parse(&record.body, record.key.parts().nth(1).unwrap_or_default()));
     Ok(marks.collect())
+}
+
+/// The mark that says how many entries of a thread were taken back; it goes with the thread.
+pub(super) fn gone_key(thread: &str) -> Result<Key> {
+    Key::new(&MARKS, [thread, "gone"])
+}
+
+/// How many entries were taken back.
+pub(super) fn gone(mark: Option<&Record>) -> u64 {
+    let gone = mark.and_then(|mark| mark.body.member("gone")?.to_i64());
+    gone.and_then(|gone| u64::try_from(gone).ok()).unwrap_or(0)
+}
+
+/// Counts entries that the plan takes back.
+pub(super) async fn count_gone(plan: &mut Plan<'_>, thread: &str, more: u64) -> Result<()> {
+    let key = gone_key(thread)?;
+    let mark = plan.get(&key).await?;
+    let version = mark.as_ref().map_or(0, |mark| mark.version);
+    let all = i64::try_from(gone(mark.as_ref()) + more).unwrap_or(i64::MAX);
+    let mut body = ObjectEditor::default();
+    body.set("thread", &Json::string(thread)).set("gone", &Json::integer(all));
+    plan.expect(Expect::Version(key.clone(), version), Guard::Retry);
+    plan.put(key, body.finish(), Save::Any)
 }
 
 /// Writes the mark of a block that has become full. Not worth an error: it is only a help.

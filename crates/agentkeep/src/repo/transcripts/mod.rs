@@ -13,8 +13,9 @@ use self::write::{AppendIntent, Clean};
 use super::conversations::pending::Pending;
 use super::space::Space;
 use super::unit::Unit;
-use crate::driver::{Entry, Find, Head, MAX_LIMIT, Read, Stretch, Which};
+use crate::driver::{Entry, Find, Head, MAX_LIMIT, Read, Record, Stretch, Which};
 use crate::error::{Error, Kind, Result};
+use crate::json::Json;
 use crate::model::{StoredTranscriptEntry, TranscriptEntry};
 use crate::schema::{Key, STREAMS, Stream, THREADS, TRANSCRIPTS, check_id};
 
@@ -40,6 +41,20 @@ pub struct ThreadInfo {
     pub updated: i64,
 }
 
+impl ThreadInfo {
+    fn of(thread: &str, stream: &Json, gone: Option<&Record>) -> Self {
+        let number = |name: &str| stream.member(name).and_then(|n| n.to_i64());
+        let count = |name| number(name).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        let gone = marks::gone(gone);
+        Self {
+            thread: thread.to_owned(),
+            entries: count("count").saturating_sub(gone),
+            bytes: count("bytes").saturating_sub(gone * imports::NOTHING),
+            updated: number("updated").unwrap_or(0),
+        }
+    }
+}
+
 pub(super) fn key(thread: &str) -> Result<Key> {
     check_id("thread", thread)?;
     Key::new(&THREADS, [thread])
@@ -62,9 +77,21 @@ pub(super) fn there_already(thread: &str) -> Error {
         .advice("clean it first, or give the new one another name")
 }
 
-fn stored(entry: Entry) -> StoredTranscriptEntry {
-    let Entry { number, body, time, .. } = entry;
-    StoredTranscriptEntry { number, entry: TranscriptEntry::stored(body), time }
+/// The entries without those that were taken back: these have no body any more.
+fn living(entries: Vec<Entry>) -> impl Iterator<Item = StoredTranscriptEntry> {
+    entries.into_iter().filter(|entry| !entry.body.is_null()).map(|entry| {
+        let Entry { number, body, time, .. } = entry;
+        StoredTranscriptEntry { number, entry: TranscriptEntry::stored(body), time }
+    })
+}
+
+/// What a read found that may be shown.
+#[derive(Default)]
+struct Shown {
+    entries: Vec<StoredTranscriptEntry>,
+    head: Option<Head>,
+    /// The number at which it ended, when there are more.
+    end: Option<u64>,
 }
 
 impl<'a> Transcripts<'a> {
@@ -139,8 +166,17 @@ impl<'a> Transcripts<'a> {
         from: u64,
         limit: usize,
     ) -> Result<Vec<StoredTranscriptEntry>> {
-        let (entries, _) = self.read(&stretch(thread, from, u64::MAX, false, limit)?).await?;
-        Ok(entries)
+        let mut found = Vec::new();
+        let mut next = from;
+        loop {
+            let wanted = limit - found.len();
+            let shown = self.read(&stretch(thread, next, u64::MAX, false, wanted)?).await?;
+            found.extend(shown.entries);
+            match shown.end.filter(|_| found.len() < limit) {
+                Some(end) => next = end + 1,
+                None => return Ok(found),
+            }
+        }
     }
 
     /// The last `limit` entries, oldest first.
@@ -148,9 +184,18 @@ impl<'a> Transcripts<'a> {
     /// # Errors
     /// `InvalidId`; `InvalidInput` for a limit that is not 1 to 10,000.
     pub async fn last(&self, thread: &str, limit: usize) -> Result<Vec<StoredTranscriptEntry>> {
-        let (mut entries, _) = self.read(&stretch(thread, 1, u64::MAX, true, limit)?).await?;
-        entries.reverse();
-        Ok(entries)
+        let mut found = Vec::new();
+        let mut to = u64::MAX;
+        loop {
+            let shown = self.read(&stretch(thread, 1, to, true, limit - found.len())?).await?;
+            found.extend(shown.entries);
+            match shown.end.filter(|_| found.len() < limit) {
+                Some(end) => to = end - 1,
+                None => break,
+            }
+        }
+        found.reverse();
+        Ok(found)
     }
 
     /// The entries of the iterations `from` to `to`, both included, in the order of the thread.
@@ -164,8 +209,8 @@ impl<'a> Transcripts<'a> {
         from: i64,
         to: i64,
     ) -> Result<Vec<StoredTranscriptEntry>> {
-        let (_, head) = self.read(&stretch(thread, u64::MAX, u64::MAX, false, 1)?).await?;
-        let Some(head) = head else { return Ok(Vec::new()) };
+        let shown = self.read(&stretch(thread, u64::MAX, u64::MAX, false, 1)?).await?;
+        let Some(head) = shown.head else { return Ok(Vec::new()) };
         let marks = marks::all(self.space, thread, head.birth).await?;
         let mut found = Vec::new();
         for block in 0..head.last.div_ceil(marks::BLOCK) {
@@ -178,11 +223,11 @@ impl<'a> Transcripts<'a> {
                 continue;
             }
             let (first, last) = (block * marks::BLOCK + 1, (block + 1) * marks::BLOCK);
-            let (entries, _) = self.read(&stretch(thread, first, last, false, 256)?).await?;
+            let shown = self.read(&stretch(thread, first, last, false, 256)?).await?;
             let fits = |stored: &StoredTranscriptEntry| {
                 stored.entry.iteration().is_some_and(|iter| (from..=to).contains(&iter))
             };
-            found.extend(entries.into_iter().filter(fits));
+            found.extend(shown.entries.into_iter().filter(fits));
         }
         Ok(found)
     }
@@ -223,21 +268,15 @@ impl<'a> Transcripts<'a> {
         let records = self.space.find_all(Find::by(&THREADS, "key")?).await?;
         let mut threads = Vec::new();
         for some in records.chunks(TOGETHER) {
-            let of = |record: &crate::driver::Record| {
-                Key::new(&STREAMS, [TRANSCRIPTS.name, record.key.first()])
-            };
-            let keys = some.iter().map(of).collect::<Result<Vec<_>>>()?;
-            let streams = self.space.get_many(&keys).await?;
-            for (record, stream) in some.iter().zip(streams) {
-                let Some(stream) = stream else { continue };
-                let number = |name: &str| stream.body.member(name).and_then(|n| n.to_i64());
-                let count = |name: &str| number(name).and_then(|n| u64::try_from(n).ok());
-                threads.push(ThreadInfo {
-                    thread: record.key.first().to_owned(),
-                    entries: count("count").unwrap_or(0),
-                    bytes: count("bytes").unwrap_or(0),
-                    updated: number("updated").unwrap_or(0),
-                });
+            let mut keys = Vec::with_capacity(2 * some.len());
+            for record in some {
+                keys.push(Key::new(&STREAMS, [TRANSCRIPTS.name, record.key.first()])?);
+                keys.push(marks::gone_key(record.key.first())?);
+            }
+            let found = self.space.get_many(&keys).await?;
+            for (record, found) in some.iter().zip(found.chunks(2)) {
+                let [Some(stream), gone] = found else { continue };
+                threads.push(ThreadInfo::of(record.key.first(), &stream.body, gone.as_ref()));
             }
         }
         threads.sort_by(|a, b| (b.updated, &a.thread).cmp(&(a.updated, &b.thread)));
@@ -258,13 +297,14 @@ impl<'a> Transcripts<'a> {
         Ok(unit.commit().await.map_err(|error| error.during("transcripts.clean"))?.deleted)
     }
 
-    async fn read(&self, read: &Read) -> Result<(Vec<StoredTranscriptEntry>, Option<Head>)> {
+    async fn read(&self, read: &Read) -> Result<Shown> {
         read.validate()?;
         let ([pending], found) = self.space.get_and_read([Pending::key()?], read).await?;
         if Pending::of_record(pending.as_ref())?.hides_all() {
-            return Ok((Vec::new(), None));
+            return Ok(Shown::default());
         }
+        let end = found.entries.last().filter(|_| found.more).map(|entry| entry.number);
         let head = found.heads.into_iter().next().flatten();
-        Ok((found.entries.into_iter().map(stored).collect(), head))
+        Ok(Shown { entries: living(found.entries).collect(), head, end })
     }
 }

@@ -89,9 +89,11 @@ pub(super) async fn delete(plan: &mut Plan<'_>, key: Key) -> Result<()> {
     plan.space.forget(&key);
     plan.push(Operation::Delete(key));
     plan.push(Operation::Drop { log: &TRANSCRIPTS, stream: Stream::new(&thread)? });
+    plan.push(Operation::Delete(super::marks::gone_key(&thread)?));
     // Marks beyond these are told from a later thread's by its birth.
     let find = Find::by(&MARKS, "by_thread")?.equal(Value::text(&thread)).limit(9_000);
     for record in plan.space.find(&find).await?.records {
+        // That one for the second time, if it is among them, which is fine.
         plan.push(Operation::Delete(record.key));
     }
     Ok(())

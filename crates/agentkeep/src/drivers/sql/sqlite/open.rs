@@ -21,6 +21,9 @@ use crate::schema::Schema;
 /// "akep": marks our files in SQLite's header.
 const APPLICATION_ID: u32 = 0x616b_6570;
 const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Pages in SQLite's log after which they are brought into the file. So many the log's index holds
+/// in its first part, in which pages are found fastest.
+const CHECKPOINT: i64 = 4_000;
 
 /// What a store says of itself.
 #[derive(Debug, Clone)]
@@ -245,6 +248,10 @@ pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection> {
     connection.pragma_update(None, "synchronous", synchronous).map_err(map)?;
     connection.pragma_update(None, "secure_delete", "FAST").map_err(map)?;
     connection.pragma_update(None, "cache_size", -16_000).map_err(map)?;
+    // A page that changes with every commit is brought into the file once for so many pages.
+    connection
+        .pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT, |_| Ok(()))
+        .map_err(map)?;
     Ok(connection)
 }
 

@@ -13,8 +13,10 @@ use crate::schema::Turn;
 #[derive(Debug)]
 pub(super) struct Thread {
     name: String,
-    /// The number of the entry that comes next.
+    /// The number from which on the store is to be looked at.
     next: u64,
+    /// True when it has no more entries to be compared with.
+    ended: bool,
     /// The last that it has in the store.
     last: u64,
     /// True when it was there before the import.
@@ -77,6 +79,7 @@ impl Load {
         self.thread = Some(Thread {
             name: name.to_owned(),
             next: 1,
+            ended: last == 0,
             last,
             grows: found == Found::Same,
             differs: false,
@@ -88,13 +91,12 @@ impl Load {
 
     async fn compare_entries(&mut self, entries: &[TranscriptEntry]) -> Result<Vec<Found>> {
         let Some(mut thread) = self.thread.take() else { return Ok(Vec::new()) };
-        let there = if thread.next > thread.last {
-            Vec::new()
-        } else {
-            let left = usize::try_from(thread.last + 1 - thread.next).unwrap_or(usize::MAX);
-            let many = entries.len().min(left);
-            imports::entries(&self.space, &thread.name, thread.next, many).await?
-        };
+        let mut there = Vec::new();
+        if !thread.ended {
+            there = imports::living(&self.space, &thread.name, thread.next, entries.len()).await?;
+            thread.ended = there.len() < entries.len();
+            thread.next = there.last().map_or(thread.next, |entry| entry.number + 1);
+        }
         let mut there = there.into_iter();
         let mut found = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -106,7 +108,6 @@ impl Load {
                 Some(_) => Found::Same,
             };
             thread.differs |= same == Found::Other;
-            thread.next += 1;
             found.push(same);
         }
         self.thread = Some(thread);
