@@ -57,12 +57,11 @@ async fn a_commit_is_one_round_trip() {
 
 /// At every byte, both ways. After each cut a client pauses, so some of them are cut side by side.
 async fn cut_at_every_byte(doing: Doing) {
-    const SHARES: u64 = 8;
-    let shares = (0..SHARES).map(|from| async move {
+    const SHARES: usize = 8;
+    let shares = (0_u64..).take(SHARES).map(|from| async move {
         let place = Place::new();
         let (proxy, url) = behind(&place).await;
-        let steps = [SHARES as usize; 2];
-        cut_anywhere(doing, &proxy, (&url, &place.url()), from, steps).await;
+        cut_anywhere(doing, &proxy, (&url, &place.url()), from, [SHARES; 2]).await;
     });
     futures_util::future::join_all(shares).await;
 }

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 
 use super::calling::together;
 use super::connections::Connections;
-use super::join::plain;
 use super::lanes;
 use super::locks::{Locks, Names};
 use crate::driver::{Append, Batch, Committed, Expect, Hub, Operation};
@@ -85,15 +84,19 @@ impl Shared {
         if !answer.as_ref().is_ok_and(|committed| !committed.replayed) {
             return;
         }
-        if plain(&asked.batch).is_some() {
-            let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-            if streams.len() > STREAMS {
-                streams.clear();
-            }
-            streams.extend(
-                asked.locks.iter().filter(|(_, exclusive)| **exclusive).map(|(name, _)| *name),
-            );
+        let appends = asked.batch.operations.iter().filter_map(|operation| match operation {
+            Operation::Append(append) => Some(append),
+            _ => None,
+        });
+        let namespace = &asked.batch.namespace;
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if streams.len() > STREAMS {
+            streams.clear();
         }
+        for Append { log, stream, .. } in appends {
+            streams.insert(self.names.stream(namespace, log.name, stream.as_str()));
+        }
+        drop(streams);
         self.hub.committed(&asked.batch);
     }
 }

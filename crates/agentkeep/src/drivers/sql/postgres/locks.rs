@@ -67,7 +67,7 @@ impl Names {
         self.number(&["table", namespace.as_str(), table.name])
     }
 
-    fn stream(&self, namespace: &Namespace, log: &str, stream: &str) -> i64 {
+    pub(super) fn stream(&self, namespace: &Namespace, log: &str, stream: &str) -> i64 {
         self.number(&["stream", namespace.as_str(), &format!("{log}\u{1f}{stream}")])
     }
 
