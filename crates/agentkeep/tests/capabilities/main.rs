@@ -12,6 +12,7 @@ mod drivers;
 #[cfg(feature = "capabilities")]
 mod hosts;
 mod lineages;
+mod numbers;
 mod rows;
 mod support;
 mod tenants;
