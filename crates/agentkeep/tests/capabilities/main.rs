@@ -15,6 +15,8 @@ mod lineages;
 mod numbers;
 mod rows;
 mod support;
+#[cfg(feature = "capabilities")]
+mod telemetry;
 mod tenants;
 mod turns;
 mod uses;
