@@ -25,7 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 use crate::model::{RunSnapshot, RunStatus};
 use crate::repo::plan::{Guard, Intent, Plan};
-use crate::schema::{STEPS, Stream};
+use crate::schema::{STEPS, Stream, Turn};
 
 /// The runs of a namespace, as one who writes under a fencing number sees them: 0 for runs that
 /// nobody has claimed, or what [`claim`](Self::claim) answered ([`under`](Self::under)).
@@ -33,6 +33,7 @@ use crate::schema::{STEPS, Stream};
 pub struct Runs<'a> {
     space: &'a Space,
     fence: u64,
+    turn: Option<&'a Turn>,
 }
 
 /// Whether a run can be resumed.
@@ -49,13 +50,19 @@ pub struct Resumable {
 
 impl<'a> Runs<'a> {
     pub(crate) fn new(space: &'a Space) -> Self {
-        Self { space, fence: 0 }
+        Self { space, fence: 0, turn: None }
     }
 
     /// The same, writing under this fencing number.
     #[must_use]
     pub fn under(self, fence: u64) -> Self {
         Self { fence, ..self }
+    }
+
+    /// The same; what it writes carries this turn.
+    #[must_use]
+    pub fn turn(self, turn: &'a Turn) -> Self {
+        Self { turn: Some(turn), ..self }
     }
 
     /// Begins a run. The same snapshot again, as after a lost answer, changes nothing.
@@ -309,8 +316,11 @@ impl<'a> Runs<'a> {
         let answer = Answer::default();
         let (id, fence) = (id.to_owned(), self.fence);
         let intent = RunIntent { id, fence, what, answer: answer.clone() };
-        let done = Unit::new(self.space.clone()).with(intent).commit().await;
-        done.map_err(|error| error.during(operation))?;
+        let mut unit = Unit::new(self.space.clone()).with(intent);
+        if let Some(turn) = self.turn {
+            unit = unit.turn(turn);
+        }
+        unit.commit().await.map_err(|error| error.during(operation))?;
         Ok(answer.take())
     }
 }
