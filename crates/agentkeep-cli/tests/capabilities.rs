@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use support::Home;
-use support::capable::filled;
+use support::capable::{filled, from_the_future};
 
 fn root() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -71,4 +71,36 @@ fn what_is_kept_is_shown() {
     let why = home.ok(&["why", "chat", "l2"]);
     assert!(why.contains("could use    search, export"), "{why}");
     assert!(home.fails(&["why", "chat", "nothing"]).contains("no such message"));
+}
+
+/// It is shown as it was given, and everybody who would read it is told.
+#[test]
+fn an_envelope_of_an_unknown_version_is_kept_and_said() {
+    let home = Home::new();
+    filled(&home);
+    let given = from_the_future(&home);
+    for extra in [&[][..], &["--json"]] {
+        let mut args = vec!["capabilities", "show", "e9"];
+        args.extend(extra);
+        let shown = home.run(&args);
+        assert_eq!(shown.code, 0, "{}", shown.stderr);
+        assert!(shown.stdout.contains("[1.00,"), "{}", shown.stdout);
+        let kept: Value = serde_json::from_str(&shown.stdout).unwrap();
+        let given: Value = serde_json::from_str(&given).unwrap();
+        assert_eq!(kept["row"]["envelope"], given);
+        assert!(shown.stderr.contains("is not known"), "{}", shown.stderr);
+        assert!(!shown.stderr.contains('\u{1b}'), "{}", shown.stderr);
+    }
+    let why = home.ok(&["why", "chat", "m9"]);
+    assert!(why.contains("e9 (its version") && why.contains("is not known"), "{why}");
+    assert!(!why.contains('\u{1b}'), "{why}");
+    let file = home.file("future.json");
+    std::fs::write(&file, &given).unwrap();
+    for side in ["e9", file.to_str().unwrap()] {
+        let refused = home.fails(&["capabilities", "diff", "l1", side]);
+        assert!(refused.contains("Unsupported schemaVersion"), "{refused}");
+        assert!(!refused.contains('\u{1b}'), "{refused}");
+    }
+    // The store is whole with it.
+    home.ok(&["check"]);
 }

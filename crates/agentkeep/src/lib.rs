@@ -63,5 +63,5 @@ pub use repo::{
     Attributed, Capabilities, Follows, HashKind, HashUse, Kept, Lineage, LinkPage, TurnAccount,
     TurnAttribution, TurnEntry, UnitCapabilities,
 };
-pub use repo::{Following, ThreadInfo, Transcripts};
+pub use repo::{Following, ThreadInfo, Transcripts, UnitTranscripts};
 pub use store::Store;

@@ -55,8 +55,17 @@ fn told(account: &TurnAccount) -> Result<String> {
             line("could use", &tools.join(", "));
         }
     }
-    if let Some(id) = account.envelope.as_ref().and_then(|kept| kept.row.id()) {
-        line("envelope", &id);
+    if let Some(kept) = &account.envelope {
+        let id = kept.row.id().unwrap_or_default();
+        if kept.row.is_known_version() {
+            line("envelope", &id);
+        } else {
+            let version = kept.row.schema_version();
+            line("envelope", &format!("{id} (its version {version:?} is not known)"));
+        }
+    }
+    for run in &account.runs {
+        line("run", &format!("{} ({})", run.run_id, run.status.name()));
     }
     let entries = [
         ("event", &account.events),

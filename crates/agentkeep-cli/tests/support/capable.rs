@@ -46,3 +46,22 @@ pub(crate) async fn filled(home: &Home) {
     }
     store.close().await.unwrap();
 }
+
+/// A turn `m9` of the session `chat` whose envelope `e9` is of a version that nobody knows yet.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn from_the_future(home: &Home) -> String {
+    let store = Store::open(&format!("sqlite:{}", home.store().display())).await.unwrap();
+    let op = OpContext::at(1_769_990_400_000);
+    let text =
+        format!(r#"{{"schemaVersion":"9\u001b[31m","runtime":[1.00,{:?}]}}"#, "x".repeat(2_000));
+    let envelope = Json::parse(&text).unwrap();
+    let turn = TurnAttribution::new(&op, "chat", &link(&["search"])).unwrap();
+    let mut turn = turn.with_envelope(&envelope).unwrap();
+    turn.envelope = turn.envelope.map(|row| row.with_id("e9").unwrap());
+    let mut unit = store.unit().turn(&Turn::new("turn-m9").unwrap());
+    unit.messages("chat").add(Message::assistant("Done.").unwrap().with("id", "m9").unwrap());
+    unit.capabilities().record_turn(&op, &turn).unwrap();
+    unit.commit().await.unwrap();
+    store.close().await.unwrap();
+    text
+}

@@ -1,6 +1,7 @@
 //! [`Json`]: a checked JSON text that comes back exactly as it went in.
 
 mod edit;
+mod finite;
 mod out;
 mod quick;
 mod scan;
@@ -81,12 +82,20 @@ impl Json {
     /// The JSON form of any serialisable value.
     ///
     /// # Errors
-    /// `InvalidInput` when serde cannot express the value in JSON, or as for
-    /// [`parse`](Self::parse).
+    /// `InvalidInput` when serde cannot express the value in JSON, for NaN and infinities, or as
+    /// for [`parse`](Self::parse). A `serde_json::Value` cannot have them: it has made them `null`
+    /// before.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
         let text = serde_json::to_string(value).map_err(|error| {
             Error::new(Kind::InvalidInput, "the value has no JSON form").caused_by(error)
         })?;
+        // Only then can such a number have been there.
+        if memchr::memmem::find(text.as_bytes(), b"null").is_some() {
+            value.serialize(finite::Finite).map_err(|error| {
+                Error::new(Kind::InvalidInput, error.to_string())
+                    .advice("leave the number out, or give null or a text in its place")
+            })?;
+        }
         Self::parse(&text)
     }
 

@@ -32,5 +32,5 @@ pub use namespaces::{Copied, Namespaces};
 pub use pages::{List, Page};
 pub use runs::{Lease, Resumable, RunFilter, RunInfo, RunTotals, Runs, UnitRuns};
 pub(crate) use space::Space;
-pub use transcripts::{Following, ThreadInfo, Transcripts};
+pub use transcripts::{Following, ThreadInfo, Transcripts, UnitTranscripts};
 pub use unit::{Done, Unit};

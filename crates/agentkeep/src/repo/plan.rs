@@ -27,6 +27,9 @@ pub(crate) trait Intent: Send + Sync + std::fmt::Debug {
     /// Adds its operations and preconditions.
     async fn plan(&self, plan: &mut Plan<'_>) -> Result<()>;
 
+    /// What is worth doing once it is committed, but not worth an error.
+    async fn committed(&self, _space: &Space, _committed: &Committed) {}
+
     /// What it asks for, without what planning reads: stands for it under an operation id.
     fn describe(&self) -> String {
         format!("{self:?}")

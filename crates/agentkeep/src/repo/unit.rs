@@ -11,6 +11,7 @@ use super::events::{PublishReceipt, Published, UnitEvents};
 use super::plan::{self, AddReceipt, Finished, Guard, Intent, Placed, Plan};
 use super::runs::UnitRuns;
 use super::space::Space;
+use super::transcripts::UnitTranscripts;
 use crate::driver::{Batch, Committed, Expect, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{DELETIONS, Key, OperationId, Turn};
@@ -58,14 +59,6 @@ pub struct Done {
     pub published: Vec<Vec<Published>>,
     /// True when something that was to be deleted was there.
     pub deleted: bool,
-    /// The number of the last entry that was added anywhere.
-    last: Option<u64>,
-}
-
-impl Done {
-    pub(crate) fn last_number(&self) -> Option<u64> {
-        self.last
-    }
 }
 
 impl Unit {
@@ -116,6 +109,11 @@ impl Unit {
     /// What is done to runs.
     pub fn runs(&mut self) -> UnitRuns<'_> {
         UnitRuns::new(self)
+    }
+
+    /// Entries for transcripts.
+    pub fn transcripts(&mut self) -> UnitTranscripts<'_> {
+        UnitTranscripts::new(self)
     }
 
     /// What agents were and could do.
@@ -176,6 +174,9 @@ impl Unit {
                 }
                 Ok(committed) => {
                     plan::remember(&self.space, written, &committed);
+                    for intent in &self.intents {
+                        intent.committed(&self.space, &committed).await;
+                    }
                     return Ok(done(&committed, &receipts, &published));
                 }
                 // Some, not all, of an append's ids may be known: look which.
@@ -263,7 +264,6 @@ fn replayed(committed: &Committed) -> Done {
         added: Vec::new(),
         published: Vec::new(),
         deleted: deleted(committed),
-        last: last(committed),
     }
 }
 
@@ -290,15 +290,7 @@ fn done(committed: &Committed, receipts: &[AddReceipt], published: &[PublishRece
         added: added.collect(),
         published: cursors.collect(),
         deleted: deleted(committed),
-        last: last(committed),
     }
-}
-
-fn last(committed: &Committed) -> Option<u64> {
-    committed.outcomes.iter().rev().find_map(|outcome| match outcome {
-        Outcome::Appended { numbers } => numbers.last().copied(),
-        _ => None,
-    })
 }
 
 fn deleted(committed: &Committed) -> bool {

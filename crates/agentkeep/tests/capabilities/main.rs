@@ -12,8 +12,11 @@ mod drivers;
 #[cfg(feature = "capabilities")]
 mod hosts;
 mod lineages;
+mod numbers;
 mod rows;
 mod support;
+#[cfg(feature = "capabilities")]
+mod telemetry;
 mod tenants;
 mod turns;
 mod uses;

@@ -2,11 +2,11 @@
 
 use agentkeep::schema::{OperationId, Turn};
 use agentkeep::{
-    At, Container, Follows, Image, Kind, List, Message, Session, Store, TransitionRow,
-    TurnAttribution,
+    At, Container, Follows, Image, Kind, List, Message, RunSnapshot, Session, Store,
+    TranscriptEntry, TransitionRow, TurnAttribution,
 };
 
-use crate::support::{envelope, link, on_every_driver, op};
+use crate::support::{envelope, json, link, on_every_driver, op};
 
 on_every_driver!(
     a_turn_is_recorded_whole,
@@ -16,6 +16,7 @@ on_every_driver!(
     turns_of_one_session_at_once_follow_each_other,
     a_turn_stands_in_a_unit_with_its_messages,
     why_puts_a_turn_together,
+    why_tells_of_runs_and_transcripts_that_were_given_the_turn,
 );
 
 fn turn(session: &str, tools: &[&str]) -> TurnAttribution {
@@ -169,4 +170,45 @@ async fn why_puts_a_turn_together(store: Store) {
     let account = store.why("s", "later").await.unwrap();
     assert_eq!(account.link.unwrap().row.link().unwrap().runtime_hash, "r-t");
     assert_eq!(store.why("s", "nothing").await.unwrap_err().kind(), Kind::NotFound);
+}
+
+async fn why_tells_of_runs_and_transcripts_that_were_given_the_turn(store: Store) {
+    store.containers().save(Container::new("c").unwrap()).await.unwrap();
+    store.images().save(Image::new("i", "c", "x").unwrap()).await.unwrap();
+    store.sessions().save(Session::new("s", "i", "c").unwrap()).await.unwrap();
+    let entry = |n: u64| TranscriptEntry::new(n, "a", "agent", &json("\"x\"")).unwrap();
+    let said = |n: u64| Message::assistant("x").unwrap().with("id", &format!("said-{n}")).unwrap();
+    let step = |n: u64| json(&format!(r#"{{"step":{{"id":"s{n}"}},"summary":"did {n}"}}"#));
+    let (runs, threads) = (store.runs(), store.transcripts());
+    let plan = json(r#"{"steps":[{"id":"s1"},{"id":"s2"}]}"#);
+    let run = RunSnapshot::new("r", "do it").unwrap().with("plan", &plan).unwrap();
+    runs.start(run).await.unwrap();
+    for n in [1, 2] {
+        let turn = Turn::new(&format!("turn-{n}")).unwrap();
+        runs.turn(&turn).step_at("r", n - 1, step(n), json("{}")).await.unwrap();
+        threads.turn(&turn).append("alone", entry(n)).await.unwrap();
+        let mut unit = store.unit().turn(&turn);
+        unit.messages("s").add(said(n));
+        unit.transcripts().append("t", entry(n)).append("u", entry(n)).append("t", entry(n + 10));
+        unit.commit().await.unwrap();
+    }
+    // What has no turn, or another one, is of neither.
+    threads.append("t", entry(99)).await.unwrap();
+    runs.turn(&Turn::new("turn-3").unwrap()).complete("r", json("{}")).await.unwrap();
+    for n in [1, 2] {
+        let account = store.why("s", &format!("said-{n}")).await.unwrap();
+        assert_eq!(account.steps.len(), 1, "{:?}", account.steps);
+        let step = &account.steps[0];
+        let did = format!("\"did {n}\"");
+        assert_eq!((step.of.as_str(), step.body.to_string().contains(&did)), ("r", true));
+        assert_eq!((account.runs.len(), account.runs[0].status.name()), (1, "complete"));
+        let mut told: Vec<(String, u64, u64)> = account
+            .transcripts
+            .iter()
+            .map(|one| (one.of.clone(), one.number, one.body.member("iter").unwrap().to().unwrap()))
+            .collect();
+        told.sort();
+        let expected = [("alone", n, n), ("t", 2 * n - 1, n), ("t", 2 * n, n + 10), ("u", n, n)];
+        assert_eq!(told, expected.map(|(of, number, iter)| (of.to_owned(), number, iter)));
+    }
 }

@@ -20,6 +20,7 @@ on_every_driver!(
     cleaned_and_begun_again,
     following_misses_nothing,
     wrong_entries_are_refused,
+    a_unit_appends_all_or_nothing,
 );
 
 fn entry(text: &str) -> TranscriptEntry {
@@ -165,4 +166,34 @@ async fn a_stored_file_is_lines_that_agentry_lab_reads() {
         assert_eq!(*found, expected);
     }
     assert_eq!(read.len(), lines.len());
+}
+
+async fn a_unit_appends_all_or_nothing(store: Store) {
+    // More than a block, so that iterations are found by its mark.
+    let mut unit = store.unit();
+    unit.transcripts().append_many("t", (0..300).map(at).collect()).append("u", at(7));
+    unit.commit().await.unwrap();
+    let found = store.transcripts().iterations("t", 255, 256).await.unwrap();
+    assert_eq!(numbers(&found), [256, 257]);
+    assert_eq!(store.transcripts().all("u").await.unwrap().len(), 1);
+    // The events' names are wrong: nothing of the unit is there.
+    for thread in ["t", "new"] {
+        let mut unit = store.unit();
+        unit.transcripts().append(thread, at(1));
+        unit.events().publish("\u{1}", agentkeep::Event::of("x").unwrap());
+        assert_eq!(unit.commit().await.unwrap_err().kind(), Kind::InvalidId);
+    }
+    let mut unit = store.unit();
+    unit.transcripts().append("t", at(1)).append("\u{1}", at(1));
+    assert_eq!(unit.commit().await.unwrap_err().kind(), Kind::InvalidId);
+    assert_eq!(store.transcripts().last("t", 1).await.unwrap()[0].number, 300);
+    assert_eq!(store.transcripts().threads().await.unwrap().len(), 2);
+    // Under an operation id it is done once.
+    for _ in 0..2 {
+        let operation = agentkeep::schema::OperationId::new("once").unwrap();
+        let mut unit = store.unit().operation(&operation);
+        unit.transcripts().append("t", at(1));
+        unit.commit().await.unwrap();
+    }
+    assert_eq!(store.transcripts().last("t", 1).await.unwrap()[0].number, 301);
 }

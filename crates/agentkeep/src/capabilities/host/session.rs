@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 
@@ -118,10 +118,12 @@ impl AgentSession {
         let _until_it_ends = Started(&self.running);
         let signal = signal.or_else(|| self.options.signal.clone());
         let span = telemetry::session_span(self.agent(), self.session_id());
+        let began = Instant::now();
+        telemetry::session_began(&span);
         let mut context = None;
         let attempt = self.attempt(&input, signal.as_ref(), &mut context);
         let ended = telemetry::within(&span, attempt).await;
-        telemetry::session_ended(&span, &ended);
+        telemetry::session_ended(&span, began.elapsed(), &ended);
         let Err(error) = ended else { return ended };
         let nothing = || SessionContext::new(&ObjectEditor::default().finish(), None);
         let context = context.unwrap_or_else(nothing);

@@ -3,7 +3,9 @@
 mod spans;
 
 pub use self::spans::pipeline_hooks;
-pub(crate) use self::spans::{link_captured, session_ended, session_span, within};
+pub(crate) use self::spans::{
+    evaluating, link_captured, session_began, session_ended, session_span, within,
+};
 
 use super::hash::sha256;
 use crate::json::Json;
@@ -100,6 +102,33 @@ impl Default for PayloadOptions {
     }
 }
 
+/// How a policy that allowed is told of; one that denied is always a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Passed {
+    /// As an event of the level `DEBUG`.
+    #[default]
+    Event,
+    /// As a span before a tool is executed, else as an event: Khora's `execute-only`.
+    ExecuteOnly,
+    /// As a span: Khora's `spanOnPass`.
+    Span,
+}
+
+/// What [`pipeline_hooks`] tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HookOptions {
+    /// Payloads of tools.
+    pub payloads: PayloadOptions,
+    /// Policies that allowed.
+    pub passed: Passed,
+}
+
+impl From<PayloadOptions> for HookOptions {
+    fn from(payloads: PayloadOptions) -> Self {
+        Self { payloads, ..Self::default() }
+    }
+}
+
 /// What is told of a tool's payloads; `output` only when it answered. A hash covers the whole text.
 pub fn payload_attributes(
     input: Option<&Json>,
@@ -113,7 +142,9 @@ pub fn payload_attributes(
         let Some(value) = value else { continue };
         match how {
             Payload::None => {}
-            Payload::Text => told.push((name.to_owned(), Json::string(&cut(value, options.max)))),
+            Payload::Text => {
+                told.push((name.to_owned(), Json::string(&cut(value.as_str(), options.max))));
+            }
             Payload::Hash => {
                 told.push((format!("{name}_hash"), Json::string(&sha256(value.as_str()))));
             }
@@ -122,10 +153,10 @@ pub fn payload_attributes(
     told
 }
 
-fn cut(value: &Json, max: usize) -> String {
-    let units: Vec<u16> = value.as_str().encode_utf16().collect();
+fn cut(text: &str, max: usize) -> String {
+    let units: Vec<u16> = text.encode_utf16().take(max.saturating_add(1)).collect();
     if units.len() <= max {
-        return value.as_str().to_owned();
+        return text.to_owned();
     }
     String::from_utf16_lossy(&units[..max]) + "\u{2026}"
 }

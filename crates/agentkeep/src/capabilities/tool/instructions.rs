@@ -3,6 +3,7 @@
 use super::{Failure, PolicyResults, ToolContext, ToolSpec, evaluate};
 use crate::capabilities::RegisteredAgent;
 use crate::capabilities::hash::ecma_trim;
+use crate::capabilities::telemetry;
 
 /// What an agent has in one turn, and what its model is told.
 #[derive(Debug, Clone)]
@@ -38,11 +39,19 @@ pub fn assemble_instructions<'a>(
     blocks.join("\n\n")
 }
 
-/// What an agent has in this context: Khora's `evaluateRegisteredAgentAffordances`.
+/// What an agent has in this context: Khora's `evaluateRegisteredAgentAffordances`, in a span.
 ///
 /// # Errors
 /// As for [`evaluate`].
 pub async fn evaluate_agent(
+    agent: &RegisteredAgent,
+    context: &ToolContext,
+    results: &PolicyResults,
+) -> Result<Affordances, Failure> {
+    telemetry::evaluating(evaluated(agent, context, results)).await
+}
+
+async fn evaluated(
     agent: &RegisteredAgent,
     context: &ToolContext,
     results: &PolicyResults,

@@ -1,5 +1,7 @@
 //! Why an agent said what it said: everything that one turn left, put together.
 
+use std::collections::BTreeSet;
+
 use serde::{Serialize, Serializer};
 
 use super::kept::Kept;
@@ -9,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 use crate::model::{EnvelopeRow, LinkRow, StoredMessage};
 use crate::repo::conversations::Messages;
+use crate::repo::runs::{RunInfo, Runs};
 use crate::repo::space::Space;
 use crate::schema::{BY_TURN, EVENTS, LINKS, Log, STEPS, TRANSCRIPTS, Turn, Value};
 
@@ -39,6 +42,8 @@ pub struct TurnAccount {
     pub envelope: Option<Kept<EnvelopeRow>>,
     /// The events of the turn.
     pub events: Vec<TurnEntry>,
+    /// The runs that the turn wrote steps of, as they are now.
+    pub runs: Vec<RunInfo>,
     /// The steps of runs that the turn wrote.
     pub steps: Vec<TurnEntry>,
     /// The entries of transcripts that the turn wrote.
@@ -83,6 +88,7 @@ pub(crate) async fn account(space: &Space, session: &str, message: &str) -> Resu
         own_link: false,
         envelope: None,
         events: Vec::new(),
+        runs: Vec::new(),
         steps: Vec::new(),
         transcripts: Vec::new(),
         message: found,
@@ -99,6 +105,7 @@ pub(crate) async fn account(space: &Space, session: &str, message: &str) -> Resu
         account.own_link = account.link.is_some();
         account.events = written(space, &EVENTS, turn).await?;
         account.steps = written(space, &STEPS, turn).await?;
+        account.runs = runs_of(space, &account.steps).await?;
         account.transcripts = written(space, &TRANSCRIPTS, turn).await?;
     }
     if account.link.is_none() {
@@ -118,6 +125,16 @@ async fn own_link(space: &Space, turn: &Turn, session: &str) -> Result<Option<Ke
     let mut kept = links::whole(space, &records.iter().collect::<Vec<_>>()).await?;
     let mine = kept.iter().position(|kept| kept.row.session_id() == session).unwrap_or(0);
     Ok((!kept.is_empty()).then(|| kept.swap_remove(mine)))
+}
+
+/// The runs of these steps, each once; one that is gone has none.
+async fn runs_of(space: &Space, steps: &[TurnEntry]) -> Result<Vec<RunInfo>> {
+    let ids: BTreeSet<&str> = steps.iter().map(|step| step.of.as_str()).collect();
+    let mut runs = Vec::new();
+    for id in ids {
+        runs.extend(Runs::new(space).info(id).await?);
+    }
+    Ok(runs)
 }
 
 async fn written(space: &Space, log: &'static Log, turn: &Turn) -> Result<Vec<TurnEntry>> {

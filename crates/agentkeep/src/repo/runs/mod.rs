@@ -31,7 +31,7 @@ use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 use crate::model::{RunSnapshot, RunStatus};
 use crate::repo::plan::{Guard, Intent, Plan};
-use crate::schema::{OperationId, STEPS, Stream};
+use crate::schema::{OperationId, STEPS, Stream, Turn};
 
 /// The runs of a namespace, as one who writes under a fencing number sees them: 0 for runs that
 /// nobody has claimed, or what [`claim`](Self::claim) answered ([`under`](Self::under)).
@@ -40,6 +40,7 @@ pub struct Runs<'a> {
     space: &'a Space,
     fence: u64,
     operation: Option<&'a OperationId>,
+    turn: Option<&'a Turn>,
 }
 
 /// Whether a run can be resumed.
@@ -56,7 +57,7 @@ pub struct Resumable {
 
 impl<'a> Runs<'a> {
     pub(crate) fn new(space: &'a Space) -> Self {
-        Self { space, fence: 0, operation: None }
+        Self { space, fence: 0, operation: None, turn: None }
     }
 
     /// The same, writing under this fencing number.
@@ -84,6 +85,12 @@ impl<'a> Runs<'a> {
     #[must_use]
     pub fn operation(self, operation: &'a OperationId) -> Self {
         Self { operation: Some(operation), ..self }
+    }
+
+    /// The same; what it writes carries this turn.
+    #[must_use]
+    pub fn turn(self, turn: &'a Turn) -> Self {
+        Self { turn: Some(turn), ..self }
     }
 
     /// Begins a run. The same snapshot again, as after a lost answer, changes nothing.
@@ -358,6 +365,9 @@ impl<'a> Runs<'a> {
         let (id, fence) = (id.to_owned(), self.fence);
         let intent = RunIntent { id, fence, what, answer: answer.clone() };
         let mut unit = Unit::new(self.space.clone()).with(intent);
+        if let Some(turn) = self.turn {
+            unit = unit.turn(turn);
+        }
         if let Some(operation) = self.operation {
             unit = unit.operation(operation);
         }

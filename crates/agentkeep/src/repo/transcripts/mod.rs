@@ -8,6 +8,7 @@ mod write;
 use serde::Serialize;
 
 pub use self::follow::Following;
+pub use self::write::UnitTranscripts;
 
 use self::write::{AppendIntent, Clean};
 use super::conversations::pending::Pending;
@@ -17,7 +18,7 @@ use crate::driver::{Entry, Find, Head, MAX_LIMIT, Read, Record, Stretch, Which};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 use crate::model::{StoredTranscriptEntry, TranscriptEntry};
-use crate::schema::{Key, STREAMS, Stream, THREADS, TRANSCRIPTS, check_id};
+use crate::schema::{Key, STREAMS, Stream, THREADS, TRANSCRIPTS, Turn, check_id};
 
 /// Streams asked for in one call.
 const TOGETHER: usize = 1_000;
@@ -26,6 +27,7 @@ const TOGETHER: usize = 1_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Transcripts<'a> {
     space: &'a Space,
+    turn: Option<&'a Turn>,
 }
 
 /// A thread as lists show it.
@@ -96,7 +98,13 @@ struct Shown {
 
 impl<'a> Transcripts<'a> {
     pub(crate) fn new(space: &'a Space) -> Self {
-        Self { space }
+        Self { space, turn: None }
+    }
+
+    /// The same; what it adds carries this turn.
+    #[must_use]
+    pub fn turn(self, turn: &'a Turn) -> Self {
+        Self { turn: Some(turn), ..self }
     }
 
     /// Adds an entry to a thread, which is made if it is missing.
@@ -128,15 +136,12 @@ impl<'a> Transcripts<'a> {
         if entries.is_empty() {
             return Ok(());
         }
-        let count = entries.len() as u64;
-        let intent = AppendIntent { thread: thread.to_owned(), entries, new };
-        let done = Unit::new(self.space.clone()).with(intent).commit().await;
-        let last = done.map_err(|error| error.during("transcripts.append"))?.last_number();
-        if let Some(last) = last {
-            for block in (last - count.min(last)) / marks::BLOCK..last / marks::BLOCK {
-                marks::write(self.space, thread, block).await;
-            }
+        let intent = AppendIntent::new(thread, entries, new);
+        let mut unit = Unit::new(self.space.clone()).with(intent);
+        if let Some(turn) = self.turn {
+            unit = unit.turn(turn);
         }
+        unit.commit().await.map_err(|error| error.during("transcripts.append"))?;
         Ok(())
     }
 

@@ -1,12 +1,17 @@
 //! Adding to a thread, and deleting it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use async_trait::async_trait;
 
-use crate::driver::{Append, Expect, Find, Known, NewEntry, Operation, Save};
+use super::marks;
+use crate::driver::{Append, Committed, Expect, Find, Known, NewEntry, Operation, Outcome, Save};
 use crate::error::Result;
 use crate::json::{Json, ObjectEditor};
 use crate::model::{TranscriptEntry, document};
 use crate::repo::plan::{Guard, Intent, Plan};
+use crate::repo::space::Space;
+use crate::repo::unit::Unit;
 use crate::schema::{Key, MARKS, Stream, TRANSCRIPTS, Value};
 
 /// That a thread has its record; remembered, for it says nothing else.
@@ -20,6 +25,40 @@ pub(super) struct AppendIntent {
     pub(super) entries: Vec<TranscriptEntry>,
     /// Only if the thread is new.
     pub(super) new: bool,
+    /// Where its append stands among the operations.
+    place: AtomicUsize,
+}
+
+/// Entries for transcripts, within a unit of work.
+#[derive(Debug)]
+pub struct UnitTranscripts<'a> {
+    unit: &'a mut Unit,
+}
+
+impl<'a> UnitTranscripts<'a> {
+    pub(crate) fn new(unit: &'a mut Unit) -> Self {
+        Self { unit }
+    }
+
+    /// Adds an entry to a thread when the unit is committed, with the unit's turn. The thread is
+    /// made if it is missing.
+    pub fn append(&mut self, thread: &str, entry: TranscriptEntry) -> &mut Self {
+        self.append_many(thread, vec![entry])
+    }
+
+    /// Adds entries, in order.
+    pub fn append_many(&mut self, thread: &str, entries: Vec<TranscriptEntry>) -> &mut Self {
+        if !entries.is_empty() {
+            self.unit.push(AppendIntent::new(thread, entries, false));
+        }
+        self
+    }
+}
+
+impl AppendIntent {
+    pub(super) fn new(thread: &str, entries: Vec<TranscriptEntry>, new: bool) -> Self {
+        Self { thread: thread.to_owned(), entries, new, place: AtomicUsize::new(usize::MAX) }
+    }
 }
 
 #[async_trait]
@@ -42,7 +81,7 @@ impl Intent for AppendIntent {
             return Err(super::there_already(&self.thread));
         }
         plan.expect(Expect::Version(key.clone(), version), Guard::Retry);
-        if version == 0 {
+        if version == 0 && !plan.writes(&key) {
             let mut body = ObjectEditor::default();
             body.set("thread", &Json::string(&self.thread));
             body.set("createdAt", &Json::integer(document::now()));
@@ -53,14 +92,29 @@ impl Intent for AppendIntent {
             body: entry.json().clone(),
             refs: Vec::new(),
         };
-        plan.push(Operation::Append(Append {
+        let place = plan.push(Operation::Append(Append {
             log: &TRANSCRIPTS,
             stream: Stream::new(&self.thread)?,
             entries: self.entries.iter().map(new).collect(),
             known: Known::Refuse,
             start: None,
         }));
+        self.place.store(place, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Marks the blocks that have become full.
+    async fn committed(&self, space: &Space, committed: &Committed) {
+        let outcome = committed.outcomes.get(self.place.load(Ordering::Relaxed));
+        let Some(Outcome::Appended { numbers }) = outcome else { return };
+        let Some((first, last)) = numbers.first().zip(numbers.last()) else { return };
+        for block in (first - 1) / marks::BLOCK..last / marks::BLOCK {
+            marks::write(space, &self.thread, block).await;
+        }
+    }
+
+    fn describe(&self) -> String {
+        format!("{} {:?} {}", self.thread, self.entries, self.new)
     }
 }
 
