@@ -41,10 +41,15 @@ pub struct Options {
 impl Options {
     /// Where the store is, without secrets.
     pub fn location(&self) -> String {
+        format!("{}?base={}", self.place(), self.base)
+    }
+
+    /// Where the database is.
+    pub(super) fn place(&self) -> String {
         let hosts: Vec<String> =
             self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
         let scheme = if self.tls { "rediss" } else { "redis" };
-        format!("{scheme}://{}/{}?base={}", hosts.join(","), self.database, self.base)
+        format!("{scheme}://{}/{}", hosts.join(","), self.database)
     }
 }
 
