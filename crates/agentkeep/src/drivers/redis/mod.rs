@@ -14,6 +14,7 @@ mod find;
 mod foreign;
 mod hints;
 mod keys;
+mod lanes;
 mod link;
 mod masters;
 mod open;

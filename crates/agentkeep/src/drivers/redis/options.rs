@@ -28,7 +28,8 @@ pub struct Options {
     pub create: bool,
     /// Whether an older format is brought up to date.
     pub upgrade: bool,
-    /// Connections, apart from the one that listens; one is for commits, the others for reads.
+    /// Connections, apart from the one that listens. The first is for commits alone; where many
+    /// come together they take the others, too.
     pub pool: usize,
     /// The deadline of every call.
     pub timeout: Duration,
