@@ -30,7 +30,7 @@ pub mod conformance;
 pub mod driver;
 pub mod drivers;
 mod error;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 pub mod foreign;
 mod frozen;
 mod json;

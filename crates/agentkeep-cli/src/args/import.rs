@@ -19,12 +19,13 @@ pub(crate) struct Import {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Origin {
     /// Take in an AgentX store in any of its forms, recognised by content: SQLite file, directory
-    /// tree, JSON backup, Redis dump as JSON; its event queue; or a live PostgreSQL database.
+    /// tree, JSON backup, Redis dump as JSON; its event queue; or a live PostgreSQL or Redis database.
     #[command(
         after_help = "Nothing is written to the source. All of it comes in, or nothing. Importing \
                       again changes nothing, and goes on after an interruption.\n\nA live database is \
                       named by its URL, as postgres://reader@host/database?schema=public, and read \
-                      as it is at one moment.\n\nExample:\n  \
+                      as it is at one moment; or as redis://reader@host/0?base=agentx (rediss: for TLS), \
+                      whose values are read one after the other.\n\nExample:\n  \
                       agentkeep import agentx ./data/agentx.db\n  \
                       agentkeep import agentx ./backup.json --dry-run\n  \
                       agentkeep import agentx ./data/queue.db"
@@ -51,7 +52,7 @@ pub(crate) enum Origin {
 /// `import agentx`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportAgentx {
-    /// The SQLite file, folder, JSON backup, Redis dump or queue.db; or postgres://...
+    /// The SQLite file, folder, JSON backup, Redis dump or queue.db; or postgres://..., redis://...
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) how: ImportArgs,

@@ -17,6 +17,7 @@ mod servers;
 mod cluster;
 mod damage;
 mod dying;
+mod foreign;
 mod opening;
 mod settings;
 mod trips;

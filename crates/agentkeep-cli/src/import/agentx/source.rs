@@ -124,7 +124,7 @@ pub(crate) fn key_of(sort: Sort, id: &str) -> String {
     normalised(&format!("{}:{id}", sort.key()))
 }
 
-fn normalised(key: &str) -> String {
+pub(crate) fn normalised(key: &str) -> String {
     let key = key.split('?').next().unwrap_or_default();
     let mut out = String::with_capacity(key.len());
     for c in key.chars() {

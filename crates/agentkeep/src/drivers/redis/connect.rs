@@ -35,13 +35,33 @@ pub(super) async fn first(options: &Options) -> Result<(MultiplexedConnection, S
     Err(refused.unwrap_or_else(|| Error::new(Kind::InvalidInput, "no host is named")))
 }
 
-async fn one(options: &Options, host: &(String, u16)) -> Result<(MultiplexedConnection, Server)> {
+/// A connection to the first of the hosts that answers, whatever it is, and which host.
+pub(super) async fn any(options: &Options) -> Result<(MultiplexedConnection, (String, u16))> {
+    let mut refused: Option<Error> = None;
+    for host in &options.hosts {
+        match plain(options, host).await {
+            Ok(connection) => return Ok((connection, host.clone())),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| Error::new(Kind::InvalidInput, "no host is named")))
+}
+
+/// A connection, nothing asked yet.
+pub(super) async fn plain(
+    options: &Options,
+    host: &(String, u16),
+) -> Result<MultiplexedConnection> {
     let client = client(options, host)?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT.min(options.timeout)))
         .set_response_timeout(Some(options.timeout));
     let connected = client.get_multiplexed_async_connection_with_config(&config).await;
-    let mut connection = connected.map_err(|error| map(&error))?;
+    connected.map_err(|error| map(&error))
+}
+
+async fn one(options: &Options, host: &(String, u16)) -> Result<(MultiplexedConnection, Server)> {
+    let mut connection = plain(options, host).await?;
     let server = look(&connection).await?;
     if !server.clustered {
         server.verify(options, &format!("{}:{}", host.0, host.1))?;

@@ -13,27 +13,25 @@ use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::errors::{Fate, closed, fate, late, map};
+use super::lanes::Lanes;
 use super::options::Options;
 use super::scripts::Script;
 use super::settings::{self, Server};
 use super::{connect, errors};
 use crate::drivers::server::patience::{ATTEMPTS, pause};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// The way to the store.
 pub(super) struct Link {
     pub(super) options: Options,
     mode: Mode,
     closed: AtomicBool,
-    /// Counts reads, to spread them over the lanes.
-    reads: AtomicUsize,
     /// How often something was sent: what a commit costs is looked at by tests.
     pub(super) sent: AtomicUsize,
 }
 
 enum Mode {
-    /// The first lane is for commits, the others for reads.
-    Single(Vec<Lane>),
+    Single(Lanes),
     Cluster(Box<Cluster>),
 }
 
@@ -52,17 +50,6 @@ pub(super) enum Failed {
     Lost(Error),
     /// The deadline passed; it may have happened.
     Late,
-}
-
-/// One connection, made when it is needed and again when it broke.
-#[derive(Default)]
-struct Lane(tokio::sync::Mutex<Held>);
-
-#[derive(Default)]
-struct Held {
-    connection: Option<MultiplexedConnection>,
-    /// Which connection it is.
-    turn: u64,
 }
 
 impl std::fmt::Debug for Link {
@@ -92,15 +79,10 @@ impl Link {
             opened.unwrap_or_else(|_| Err(late()))?;
             Mode::Cluster(Box::new(cluster))
         } else {
-            let lanes: Vec<Lane> = (0..options.pool.max(1)).map(|_| Lane::default()).collect();
-            if let Some(first) = lanes.first() {
-                *first.0.lock().await = Held { connection: Some(connection), turn: 1 };
-            }
-            Mode::Single(lanes)
+            Mode::Single(Lanes::new(options.pool, connection))
         };
-        let (closed, reads, sent) =
-            (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
-        Ok(Self { options, mode, closed, reads, sent })
+        let (closed, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Ok(Self { options, mode, closed, sent })
     }
 
     pub(super) fn is_clustered(&self) -> bool {
@@ -119,11 +101,7 @@ impl Link {
     pub(super) async fn close(&self) {
         self.end();
         match &self.mode {
-            Mode::Single(lanes) => {
-                for lane in lanes {
-                    lane.0.lock().await.connection = None;
-                }
-            }
+            Mode::Single(lanes) => lanes.close().await,
             Mode::Cluster(cluster) => cluster.forget().await,
         }
     }
@@ -137,7 +115,7 @@ impl Link {
         Instant::now() + self.options.timeout
     }
 
-    /// Sends a command, once. Commits have the first lane for themselves.
+    /// Sends a command, once.
     pub(super) async fn send(
         &self,
         cmd: &Cmd,
@@ -147,12 +125,12 @@ impl Link {
         self.refuse_if_closed().map_err(Failed::NotSent)?;
         match &self.mode {
             Mode::Single(lanes) => {
-                let place = if commit || lanes.len() == 1 {
-                    0
+                let chosen = if commit {
+                    lanes.for_commit(cmd).map(|(lane, under_way)| (lane, Some(under_way)))
                 } else {
-                    1 + self.reads.fetch_add(1, Ordering::Relaxed) % (lanes.len() - 1)
+                    lanes.for_read().map(|lane| (lane, None))
                 };
-                let lane = lanes.get(place).ok_or_else(|| Failed::NotSent(closed()))?;
+                let (lane, _under_way) = chosen.ok_or_else(|| Failed::NotSent(closed()))?;
                 let got = tokio::time::timeout_at(deadline, lane.get(&self.options)).await;
                 let got = got.unwrap_or_else(|_| Err(late()));
                 let (mut connection, turn) = got.map_err(Failed::NotSent)?;
@@ -259,31 +237,6 @@ fn settled(
         Fate::NoScript => (Failed::NoScript, false),
         Fate::Lost => (Failed::Lost(map(&error).retryable(true)), true),
     })
-}
-
-impl Lane {
-    async fn get(&self, options: &Options) -> Result<(MultiplexedConnection, u64)> {
-        let mut held = self.0.lock().await;
-        if let Some(connection) = &held.connection {
-            return Ok((connection.clone(), held.turn));
-        }
-        let (connection, server) = connect::first(options).await?;
-        if server.clustered {
-            return Err(Error::new(Kind::Unsupported, "the server is a node of a cluster by now")
-                .advice("open the store again"));
-        }
-        held.turn += 1;
-        held.connection = Some(connection.clone());
-        Ok((connection, held.turn))
-    }
-
-    /// Another caller may have a new connection already.
-    async fn forget(&self, turn: u64) {
-        let mut held = self.0.lock().await;
-        if held.turn == turn {
-            held.connection = None;
-        }
-    }
 }
 
 /// What a server says of itself, asked on a connection.

@@ -28,7 +28,8 @@ pub struct Options {
     pub create: bool,
     /// Whether an older format is brought up to date.
     pub upgrade: bool,
-    /// Connections, apart from the one that listens; one is for commits, the others for reads.
+    /// Connections, apart from the one that listens. The first is for commits alone; where many
+    /// come together they take the others, too.
     pub pool: usize,
     /// The deadline of every call.
     pub timeout: Duration,
@@ -41,10 +42,15 @@ pub struct Options {
 impl Options {
     /// Where the store is, without secrets.
     pub fn location(&self) -> String {
+        format!("{}?base={}", self.place(), self.base)
+    }
+
+    /// Where the database is.
+    pub(super) fn place(&self) -> String {
         let hosts: Vec<String> =
             self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
         let scheme = if self.tls { "rediss" } else { "redis" };
-        format!("{scheme}://{}/{}?base={}", hosts.join(","), self.database, self.base)
+        format!("{scheme}://{}/{}", hosts.join(","), self.database)
     }
 }
 

@@ -32,6 +32,13 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::new(Kind::InvalidInput, message).advice(FORM)
 }
 
+/// What a URL says beside the options.
+#[derive(Default)]
+struct More {
+    base: Option<String>,
+    passfile: Option<PathBuf>,
+}
+
 impl Options {
     /// From `redis://user:password@host:port/database?option=value`, or `rediss://` for TLS. What
     /// the URL leaves out comes from `REDIS_USERNAME` and `REDIS_PASSWORD` or `REDISCLI_AUTH`, the
@@ -40,6 +47,15 @@ impl Options {
     /// # Errors
     /// `InvalidInput`, without any part of the URL but the names of options.
     pub fn from_url(url: &str) -> Result<Self> {
+        let (mut options, named) = Self::from_foreign_url(url)?;
+        if let Some(named) = named {
+            options.base = base(named)?;
+        }
+        Ok(options)
+    }
+
+    /// The same, and beside it the base as the URL names it: that of others may be any.
+    pub(super) fn from_foreign_url(url: &str) -> Result<(Self, Option<String>)> {
         let (scheme, rest) =
             url.split_once("://").ok_or_else(|| invalid("the store URL names no server"))?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -74,7 +90,7 @@ impl Options {
             tls: scheme == "rediss",
             root_certificates: None,
         };
-        let passfile = options.read_query(query)?;
+        let More { base, passfile } = options.read_query(query)?;
         if options.password.is_none() {
             options.password = match passfile {
                 Some(path) => Some(password_in(&path)?),
@@ -85,12 +101,12 @@ impl Options {
             return Err(Error::new(Kind::InvalidInput, "a user is named, but no password")
                 .advice("give it in REDIS_PASSWORD, in passfile=FILE, or in the URL"));
         }
-        Ok(options)
+        Ok((options, base))
     }
 
-    fn read_query(&mut self, query: &str) -> Result<Option<PathBuf>> {
+    fn read_query(&mut self, query: &str) -> Result<More> {
         let mut seen = Vec::new();
-        let mut passfile = None;
+        let mut more = More::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decoded(name)?, decoded(value)?);
@@ -102,7 +118,7 @@ impl Options {
                 .advice(format!("there are {}", KNOWN.join(", "))));
             }
             match name.as_str() {
-                "base" => self.base = base(value)?,
+                "base" => more.base = Some(value),
                 "durability" => self.durability = durability(&value)?,
                 "create" => self.create = yes_or_no(&name, &value)?,
                 "upgrade" => self.upgrade = yes_or_no(&name, &value)?,
@@ -111,7 +127,7 @@ impl Options {
                     self.timeout = Duration::from_secs(number(&name, &value, 3600)? as u64);
                 }
                 "settings" => self.stated = settings(&value)?,
-                "passfile" => passfile = Some(PathBuf::from(value)),
+                "passfile" => more.passfile = Some(PathBuf::from(value)),
                 _ => self.root_certificates = Some(PathBuf::from(value)),
             }
             if seen.contains(&name) {
@@ -119,7 +135,7 @@ impl Options {
             }
             seen.push(name);
         }
-        Ok(passfile)
+        Ok(more)
     }
 }
 

@@ -23,7 +23,8 @@ impl Copying {
         let folder = folder.map_err(|error| io_error("the source cannot be copied", error))?;
         let connection = Connection::open(folder.path().join("source.db")).map_err(damaged)?;
         let tables = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; \
-                      CREATE TABLE kv_storage(key PRIMARY KEY, value); BEGIN";
+                      CREATE TABLE kv_storage(key PRIMARY KEY, value); \
+                      CREATE TABLE left_out(key PRIMARY KEY, reason); BEGIN";
         connection.execute_batch(tables).map_err(damaged)?;
         Ok(Self { connection, folder })
     }
@@ -33,6 +34,14 @@ impl Copying {
         let sql = "INSERT OR REPLACE INTO kv_storage(key, value) VALUES (?1, ?2)";
         let mut statement = self.connection.prepare_cached(sql).map_err(damaged)?;
         statement.execute((key, value)).map(|_| ()).map_err(damaged)
+    }
+
+    /// What is not taken, and why.
+    #[cfg(feature = "redis")]
+    pub(super) fn other(&mut self, key: &str, reason: &str) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO left_out(key, reason) VALUES (?1, ?2)";
+        let mut statement = self.connection.prepare_cached(sql).map_err(damaged)?;
+        statement.execute((key, reason)).map(|_| ()).map_err(damaged)
     }
 
     pub(super) fn finish(self, form: &'static str) -> Result<Live> {
@@ -55,7 +64,15 @@ impl Source for Live {
     }
 
     fn list(&self, into: &Catalogue<'_>) -> Result<()> {
-        self.rows.list(into)
+        self.rows.list(into)?;
+        let sql = "SELECT key, reason FROM left_out ORDER BY key";
+        let mut statement = self.rows.connection.prepare(sql).map_err(damaged)?;
+        let mut rows = statement.query([]).map_err(damaged)?;
+        while let Some(row) = rows.next().map_err(damaged)? {
+            let (key, reason): (String, String) = row.try_into().map_err(damaged)?;
+            into.other(&key, &reason)?;
+        }
+        Ok(())
     }
 
     fn open(&self, place: &str, at: i64, bytes: i64) -> Result<Bytes<'_>> {

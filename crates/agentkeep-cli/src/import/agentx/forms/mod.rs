@@ -3,7 +3,10 @@
 mod backup;
 mod escaped;
 mod folder;
+#[cfg(any(feature = "postgres", feature = "redis"))]
 mod live;
+#[cfg(feature = "redis")]
+mod live_redis;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod redis;
@@ -25,13 +28,16 @@ const EXPECTED: &str = "expected AgentX data in one of its forms: an SQLite file
                         kv_storage, a folder with containers, images, sessions, messages, a JSON \
                         backup {containers, images, sessions, messages}, a Redis dump as JSON \
                         [{key, type, value}], an event queue (an SQLite file with the \
-                        table queue_entries), or the URL of a live postgres:// database";
+                        table queue_entries), or the URL of a live postgres://, redis:// \
+                        or rediss:// database";
 
 /// Recognises the source by its content, a live database by its URL. Answers it and where it is.
 pub(crate) async fn open(path: &Path) -> Result<(Data, String)> {
     match path.to_str().and_then(|text| Some((text, text.split_once("://")?.0))) {
         #[cfg(feature = "postgres")]
         Some((url, "postgres" | "postgresql")) => postgres::open(url).await,
+        #[cfg(feature = "redis")]
+        Some((url, "redis" | "rediss")) => live_redis::open(url).await,
         Some((_, scheme)) if !path.exists() => Err(Error::new(
             Kind::Unsupported,
             format!("a live database of {scheme:?} cannot be read"),

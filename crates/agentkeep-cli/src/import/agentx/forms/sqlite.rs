@@ -18,7 +18,7 @@ use crate::import::sqlite::{self, check_whole, damaged, has_table, text_of};
 /// A copy of the file, open.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
-    connection: Connection,
+    pub(super) connection: Connection,
     /// False when its texts have to be turned into UTF-8.
     utf8: bool,
     /// Keeps the copy for as long as it is open.
@@ -47,6 +47,7 @@ pub(super) fn open(path: &Path) -> Result<Data> {
 
 impl Sqlite {
     /// Over a copy that was made here, in which texts are kept as they came.
+    #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(super) fn over(connection: Connection, folder: TempDir) -> Self {
         Self { connection, utf8: true, _folder: folder }
     }

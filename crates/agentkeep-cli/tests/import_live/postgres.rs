@@ -1,25 +1,15 @@
-//! Importing from a live PostgreSQL database that AgentX wrote, on the server of the tests.
-#![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test states what must hold")]
-
-mod support;
+//! PostgreSQL.
 
 use std::path::Path;
 
 use serde_json::json;
-use support::agentx::{gives_what_agentx_reads, kept, tally};
-use support::{Home, fixture};
 use tokio_postgres::{Client, NoTls};
 
-/// The server, unless the test is left out, which is said.
+use crate::support::agentx::{gives_what_agentx_reads, kept, tally};
+use crate::support::{Home, fixture};
+
 fn server(test: &str) -> Option<String> {
-    let server = std::env::var("AGENTKEEP_TEST_POSTGRES").ok().filter(|url| !url.is_empty());
-    let required = std::env::var_os("AGENTKEEP_TEST_SERVERS").is_some();
-    assert!(server.is_some() || !required, "{test}: there is no PostgreSQL, and it was required");
-    if server.is_none() {
-        eprintln!("SKIPPED {test}: no PostgreSQL; eval \"$(scripts/services start postgres)\"");
-    }
-    server
+    super::server("AGENTKEEP_TEST_POSTGRES", "postgres", test)
 }
 
 /// A schema with AgentX's table and what its SQLite file has, which the role `reader` may read.
