@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_precision_loss,
     missing_docs,
     reason = "a measurement that cannot be made has nothing to say"
 )]
@@ -101,7 +102,11 @@ fn tools() -> Composable {
         let tool = Tool::new(&format!("tool_{n}"), schema, |input, _| async move { Ok(input) })
             .description("Searches what there is, and answers with the lines that fit.")
             .instructions(&["Ask it before you answer.", "Never ask it twice for one thing."]);
-        if n % 2 == 0 { tool.policies(&[&policies[n / 2 % 10]]).into() } else { tool.into() }
+        if n.is_multiple_of(2) {
+            tool.policies(&[&policies[n / 2 % 10]]).into()
+        } else {
+            tool.into()
+        }
     };
     Toolkit::new("root", (0..100).map(tool).collect()).unwrap().into()
 }
