@@ -16,6 +16,7 @@ on_every_driver!(
     a_long_step_is_kept_with_the_record,
     others_find_what_stands_behind_it,
     who_claims_it_goes_on_behind_them,
+    a_copy_goes_on_behind_them,
     the_end_tells_of_all,
     writers_with_stale_memories_lose_no_step,
     deleted_and_begun_anew_by_another,
@@ -130,6 +131,17 @@ async fn who_claims_it_goes_on_behind_them(store: Store) {
     steps(&other, fence, 9, 12).await;
     is_after(&store, 12).await;
     assert_eq!(store.runs().info("r").await.unwrap().unwrap().owner.as_deref(), Some("b"));
+}
+
+async fn a_copy_goes_on_behind_them(store: Store) {
+    store.runs().start(begun("r")).await.unwrap();
+    steps(&store, 0, 0, 5).await;
+    store.namespaces().fork("default", "copy").await.unwrap();
+    let copy = store.namespace("copy").unwrap();
+    steps(&copy, 0, 5, 8).await;
+    steps(&store, 0, 5, 6).await;
+    is_after(&copy, 8).await;
+    is_after(&store, 6).await;
 }
 
 async fn the_end_tells_of_all(store: Store) {
