@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
 use serde_json::json;
-use support::{Home, fixture, kv, texts};
+use support::{Home, fixture, formats, kv, texts};
 
 fn filled() -> Home {
     let home = Home::new();

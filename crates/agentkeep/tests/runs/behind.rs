@@ -59,7 +59,7 @@ async fn is_after(store: &Store, n: u64) {
     assert_eq!(run.json().member("usage"), usage);
     let listed = store.runs().list(&RunFilter::default(), &List::default()).await.unwrap();
     let info = store.runs().info("r").await.unwrap().unwrap();
-    assert_eq!(listed.items, [info.clone()]);
+    assert_eq!(listed.items, std::slice::from_ref(&info));
     assert_eq!((info.steps, info.usage), (n, usage));
 }
 

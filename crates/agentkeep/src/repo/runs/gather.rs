@@ -40,8 +40,8 @@ enum Held {
 impl Gathered {
     pub(super) fn new(run: RunRecord, head: Option<&Head>) -> Self {
         let bytes = head.map_or(0, |head| usize::try_from(head.bytes).unwrap_or(0));
-        let (told, held) = (run.last, HashMap::new());
-        Self { run, told, taken: 0, held, bytes, ended: false, sound: true }
+        let told = run.last;
+        Self { run, told, taken: 0, held: HashMap::new(), bytes, ended: false, sound: true }
     }
 
     /// Takes the next entries in; false when no more are wanted.
