@@ -225,7 +225,7 @@ impl Store {
     /// namespaces.
     ///
     /// # Errors
-    /// What the driver says; can be repeated.
+    /// As for [`Events::restored`].
     pub async fn restored(&self) -> Result<Restored> {
         let mut done = Restored::default();
         for name in self.namespaces().names().await? {

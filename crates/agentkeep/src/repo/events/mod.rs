@@ -305,7 +305,7 @@ impl<'a> Events<'a> {
     /// subscriptions of this namespace first: they go on giving cursors of the epoch before.
     ///
     /// # Errors
-    /// What the driver says; can be repeated.
+    /// `Conflict` when others publish all the time; what the driver says. Can be repeated.
     pub async fn restored(&self) -> Result<Restored> {
         restored::restored(self.space).await.map_err(|error| error.during("events.restored"))
     }
