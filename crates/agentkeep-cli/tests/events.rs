@@ -282,7 +282,7 @@ fn a_restore_that_was_told_tells_lost_cursors_apart() {
     let backup = std::fs::read(&store).unwrap();
     let lost = publish(&home, "chat/17", "2");
     std::fs::write(&store, backup).unwrap();
-    assert_eq!(home.json(&["restored", "--json"]), json!({ "topics": 1 }));
+    assert_eq!(home.json(&["restored"]), json!({ "topics": 1 }));
     let new = publish(&home, "chat/17", "3");
     let error = home.fails(&["events", "tail", "chat/17", "--from", &lost]);
     assert!(error.contains("after event 1"), "{error}");

@@ -158,6 +158,8 @@ fn stats_count_what_is_there() {
     let location = stats["store"]["location"].as_str().unwrap();
     assert!(location.ends_with("data/keep.db"), "{location}");
     assert!(stats["messageBytes"].as_u64().unwrap() > 100_000);
+    let check = home.json(&["check"]);
+    assert_eq!((&check["damage"], &check["entries"]), (&json!([]), &json!(604)));
     home.json(&["import", "runs", formats().join("runs/runs.db").to_str().unwrap()]);
     let threads = formats().join("agentrylab/transcripts");
     let import = home.json(&["import", "agentrylab", threads.to_str().unwrap()]);
@@ -170,8 +172,6 @@ fn stats_count_what_is_there() {
     let shown = home.ok(&["stats"]);
     assert!(shown.contains("runs         20\n") && shown.contains("entries ("), "{shown}");
     assert!(shown.contains("messages     604 (") && shown.contains("keep.db"), "{shown}");
-    let check = home.json(&["check"]);
-    assert_eq!((&check["damage"], &check["entries"]), (&json!([]), &json!(604)));
 }
 
 #[test]
