@@ -11,10 +11,12 @@ mod check_rest;
 mod ddl;
 mod errors;
 mod find;
+mod group;
 mod names;
 mod open;
 mod operations;
 mod options;
+mod pace;
 mod poll;
 mod read;
 mod readers;
@@ -28,6 +30,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod work;
 mod writer;
 
 use std::fmt;

@@ -23,7 +23,7 @@ const APPLICATION_ID: u32 = 0x616b_6570;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Pages in SQLite's log after which they are brought into the file. So many the log's index holds
 /// in its first part, in which pages are found fastest.
-const CHECKPOINT: i64 = 4_000;
+pub(super) const CHECKPOINT: i32 = 4_000;
 
 /// What a store says of itself.
 #[derive(Debug, Clone)]

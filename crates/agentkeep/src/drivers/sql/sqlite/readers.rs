@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,9 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::errors::map;
+use super::pace::{FEW_BYTES, Pace};
 use super::{Options, open};
 use crate::error::{Error, Kind, Result};
-
-/// A read on the caller's thread that took longer than this was none for it: the disk is slow, or
-/// the page was not in memory. The next ones keep away from it.
-const LONG: Duration = Duration::from_micros(500);
-/// So many reads go to other threads after a long one, twice as many after the next one in a row,
-/// and so on: one may have been the scheduler's doing, many are a slow disk.
-const KEEP_AWAY: u32 = 4;
-const KEEP_AWAY_LONGEST: u32 = 1_024;
-/// Most bytes of bodies that a read on the caller's thread takes; one with more begins again on
-/// another thread.
-const FEW_BYTES: usize = 256 << 10;
 
 /// A few connections, made when first needed.
 #[derive(Debug)]
@@ -33,10 +23,7 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     permits: Semaphore,
     closed: AtomicBool,
-    /// So many small reads have still to keep away from the caller's thread.
-    keep_away: AtomicU32,
-    /// How many it will be after the next long one.
-    next_time: AtomicU32,
+    pace: Pace,
 }
 
 /// Where a read may run.
@@ -75,8 +62,7 @@ impl Readers {
             idle: Mutex::default(),
             permits,
             closed: AtomicBool::new(false),
-            keep_away: AtomicU32::new(0),
-            next_time: AtomicU32::new(KEEP_AWAY),
+            pace: Pace::default(),
         }
     }
 
@@ -117,10 +103,7 @@ impl Readers {
 
     /// Runs `read` at once, without waiting for anybody; `None` when it must run elsewhere.
     fn here<T>(&self, read: &impl Fn(&Connection, &Budget) -> Result<T>) -> Option<Result<T>> {
-        let away = self.keep_away.load(Ordering::Relaxed);
-        if away > 0 {
-            // Two at once may count as one, which does no harm.
-            self.keep_away.store(away - 1, Ordering::Relaxed);
+        if !self.pace.allows() {
             return None;
         }
         let connection = self.lock().pop()?;
@@ -128,13 +111,7 @@ impl Readers {
         let budget = Budget(Cell::new(FEW_BYTES));
         let waits = connection.busy_timeout(Duration::ZERO).map_err(map);
         let result = waits.and_then(|()| in_transaction(&connection, |c| read(c, &budget)));
-        if since.elapsed() > LONG {
-            let away = self.next_time.load(Ordering::Relaxed);
-            self.keep_away.store(away, Ordering::Relaxed);
-            self.next_time.store((away * 2).min(KEEP_AWAY_LONGEST), Ordering::Relaxed);
-        } else {
-            self.next_time.store(KEEP_AWAY, Ordering::Relaxed);
-        }
+        self.pace.took(since.elapsed());
         self.give_back(connection);
         match result {
             // Somebody is in the way, or it is not small.

@@ -22,11 +22,13 @@ async fn together(store: &Arc<Sqlite>, batches: Vec<Batch>) -> Vec<Result<Commit
     });
     is_busy.await.unwrap();
     let mut waiting: Vec<JoinHandle<Result<Committed>>> = Vec::new();
+    let before = store.writer.queued();
     for batch in batches {
-        let store = Arc::clone(store);
-        waiting.push(tokio::spawn(async move { store.commit(batch).await }));
-        // On one thread this lets the new task run until it is queued.
-        tokio::task::yield_now().await;
+        let same = Arc::clone(store);
+        waiting.push(tokio::spawn(async move { same.commit(batch).await }));
+        while store.writer.queued() < before + waiting.len() {
+            tokio::task::yield_now().await;
+        }
     }
     go.send(()).unwrap();
     holding.await.unwrap().unwrap();
@@ -216,5 +218,107 @@ async fn a_caller_that_goes_away_breaks_nothing() {
     let seen = ids(&store, "s").await.unwrap();
     assert_eq!(seen.last().map(String::as_str), Some("last"));
     assert_eq!(last.outcomes, [Outcome::Appended { numbers: vec![seen.len() as u64] }]);
+    assert!(store.check().await.unwrap().is_sound());
+}
+
+/// Remembers which threads have woken it: hints come from the thread that commits.
+#[derive(Default)]
+struct Woken(std::sync::Mutex<Vec<std::thread::ThreadId>>);
+
+impl futures_util::task::ArcWake for Woken {
+    fn wake_by_ref(woken: &Arc<Self>) {
+        woken.0.lock().unwrap().push(std::thread::current().id());
+    }
+}
+
+#[tokio::test]
+async fn who_is_alone_commits_without_the_thread() {
+    let home = Home::new();
+    let store = home.open().await;
+    commit(&store, [append("first")]).await;
+    let mut watch = store.watch(&Namespace::default(), &NOTES, None).await.unwrap();
+    let woken = Arc::new(Woken::default());
+    let waker = futures_util::task::waker(Arc::clone(&woken));
+    for i in 0..50 {
+        // After a hint, the next poll begins to wait.
+        let mut context = std::task::Context::from_waker(&waker);
+        let mut changed = Box::pin(watch.changed());
+        while changed.as_mut().poll(&mut context).is_ready() {
+            drop(changed);
+            changed = Box::pin(watch.changed());
+        }
+        commit(&store, [append(&format!("e{i}"))]).await;
+    }
+    let threads = std::mem::take(&mut *woken.0.lock().unwrap());
+    assert!(threads.len() >= 50, "hints are missing: {}", threads.len());
+    // A slow disk sends some to the thread, never all.
+    assert!(threads.contains(&std::thread::current().id()), "all were made by the thread");
+}
+
+#[tokio::test]
+async fn the_callers_thread_never_waits_for_another_process() {
+    let home = Home::new();
+    let store = Arc::new(home.patient_for(Duration::from_mins(1)).await);
+    commit(&store, [append("first")]).await;
+    let other = home.plain();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // On one thread: if the commit waited on it, the lock would never be released.
+    let release = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        other.execute_batch("COMMIT").unwrap();
+    };
+    let second = batch([append("second")]);
+    let both = async { tokio::join!(store.commit(second), release) };
+    let (committed, ()) = tokio::time::timeout(Duration::from_secs(30), both).await.unwrap();
+    committed.unwrap();
+    assert_eq!(ids(&store, "s").await.unwrap(), ["first", "second"]);
+}
+
+#[tokio::test]
+async fn what_was_asked_for_first_is_committed_first_also_if_nobody_waits_for_it() {
+    let home = Home::new();
+    let store = Arc::new(home.open().await);
+    commit(&store, [append("0")]).await;
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let same = Arc::clone(&store);
+    let (busy, is_busy) = tokio::sync::oneshot::channel();
+    let holding = tokio::spawn(async move {
+        let hold = move |_: &rusqlite::Connection| {
+            busy.send(()).unwrap();
+            wait.recv().unwrap();
+            Ok(())
+        };
+        same.writer.upkeep(hold).await
+    });
+    is_busy.await.unwrap();
+    let mut asked = Box::pin(store.commit(batch([append("1")])));
+    let queued = store.writer.queued();
+    while store.writer.queued() == queued {
+        let mut context = std::task::Context::from_waker(futures_util::task::noop_waker_ref());
+        assert!(asked.as_mut().poll(&mut context).is_pending());
+    }
+    drop(asked);
+    go.send(()).unwrap();
+    commit(&store, [append("2")]).await;
+    assert_eq!(ids(&store, "s").await.unwrap(), ["0", "1", "2"]);
+    holding.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_long_log_is_brought_into_the_file() {
+    let home = Home::new();
+    let store = home.open().await;
+    let size = || std::fs::metadata(home.path()).unwrap().len();
+    let body = format!("\"{}\"", "x".repeat(100_000));
+    let mut written = 0;
+    while written < 20_000_000 {
+        commit(&store, [put(&format!("r{written}"), &body)]).await;
+        written += 100_000;
+    }
+    // Behind all that the commits have left for the thread.
+    store.writer.upkeep(|_| Ok(())).await.unwrap();
+    assert!(size() > 15_000_000, "{}", size());
     assert!(store.check().await.unwrap().is_sound());
 }

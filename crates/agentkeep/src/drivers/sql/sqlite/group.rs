@@ -1,0 +1,96 @@
+//! Group commit: batches that come together share one transaction, and so one fsync.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::work::{Answer, Tried, Wanted, Work, poisoned};
+use super::writer::{Asking, Job, Upkeep};
+use crate::driver::{Batch, MAX_BATCH_BYTES, Operation};
+
+/// Batches in one transaction.
+const GROUP: usize = 64;
+/// Bytes of bodies and blobs after which a group takes no more batches.
+const GROUP_BYTES: usize = MAX_BATCH_BYTES;
+
+type Queue = mpsc::Receiver<Job>;
+
+/// A batch, and who waits for the answer.
+pub(super) struct Asked {
+    pub(super) wanted: Wanted,
+    pub(super) asking: Asking,
+    pub(super) answer: oneshot::Sender<Answered>,
+}
+
+/// The answer, and the batch: its memory is the caller's to free, not the writer's.
+pub(super) type Answered = (Answer, Batch);
+
+impl Work {
+    /// Commits a batch together with those that are queued, or come while it is being applied;
+    /// answers the upkeep that came after them, if some did.
+    pub(super) fn commit_group(&mut self, first: Asked, queue: &mut Queue) -> Option<Upkeep> {
+        let mut group = vec![first];
+        let mut upkeep = None;
+        let answers = if self.is_poisoned() {
+            vec![Err(poisoned())]
+        } else {
+            match self.together(&mut group, queue, &mut upkeep) {
+                Ok(answers) => answers,
+                // Which of them it was is not known: each alone gets an answer of its own.
+                Err(failure) if failure.can_retry && group.len() > 1 => {
+                    group.iter().map(|asked| self.alone(&asked.wanted)).collect()
+                }
+                Err(failure) => group.iter().map(|_| Err(failure.answer())).collect(),
+            }
+        };
+        for (asked, answer) in group.into_iter().zip(answers) {
+            let Asked { wanted, asking, answer: caller } = asked;
+            self.tell(&wanted.batch, &answer);
+            // Before the answer: who has it may ask again at once.
+            drop(asking);
+            // A caller that went away has its commit all the same.
+            let _ = caller.send((answer, wanted.batch));
+        }
+        upkeep
+    }
+
+    /// One transaction for the group, which grows from the queue; a refused batch leaves its
+    /// neighbours alone.
+    fn together(
+        &mut self,
+        group: &mut Vec<Asked>,
+        queue: &mut Queue,
+        upkeep: &mut Option<Upkeep>,
+    ) -> Tried<Vec<Answer>> {
+        let patience = group.first().map(|asked| self.patience(&asked.wanted));
+        let time = self.begin(patience.unwrap_or_default())?;
+        let mut answers = Vec::with_capacity(GROUP);
+        let mut bytes = 0;
+        while let Some(asked) = group.get(answers.len()) {
+            bytes += weight(&asked.wanted.batch);
+            answers.push(self.apply(&asked.wanted, time)?);
+            let room = group.len() < GROUP && bytes < GROUP_BYTES && upkeep.is_none();
+            if answers.len() == group.len() && room {
+                match queue.try_recv() {
+                    Ok(Job::Commit(asked)) => group.push(asked),
+                    Ok(Job::Upkeep(work)) => *upkeep = Some(work),
+                    // It has been looked at the beginning, and nobody else can commit since; the
+                    // log is looked at in the end.
+                    Ok(Job::Look | Job::ShortenLog) | Err(_) => {}
+                }
+            }
+        }
+        self.commit(time)?;
+        Ok(answers)
+    }
+}
+
+/// Bytes of bodies and blobs.
+pub(super) fn weight(batch: &Batch) -> usize {
+    let weight = |operation: &Operation| match operation {
+        Operation::Put(put) => put.body.len(),
+        Operation::Append(append) => append.entries.iter().map(|entry| entry.body.len()).sum(),
+        Operation::Rewrite { body, .. } => body.len(),
+        Operation::PutBlob(blob) => blob.bytes().len(),
+        _ => 0,
+    };
+    batch.operations.iter().map(weight).sum()
+}

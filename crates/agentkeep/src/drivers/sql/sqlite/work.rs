@@ -1,0 +1,288 @@
+//! Transactions on the one connection that writes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use super::apply::{self, Stop};
+use super::cache::Cache;
+use super::errors::{beneath, is_io_failure, map};
+use super::open::{CHECKPOINT, longest_wait};
+use super::statements::Sql;
+use crate::driver::{Batch, Committed, Hub};
+use crate::error::{Error, Kind, Result};
+
+pub(super) type Answer = Result<Committed>;
+
+/// A batch that is to be committed.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) batch: Batch,
+    /// What stands for its content under its operation id.
+    digest: Option<[u8; 32]>,
+    /// Since when: the wait for other processes ends by this.
+    since: Instant,
+}
+
+impl Wanted {
+    pub(super) fn new(batch: Batch) -> Self {
+        let since = Instant::now();
+        // Here, for it takes the longer the larger the batch is, and others wait for the writer.
+        let digest = batch.operation.is_some().then(|| batch.digest());
+        Self { batch, digest, since }
+    }
+}
+
+/// The connection that writes, and what is known of the database.
+pub(super) struct Work {
+    pub(super) connection: Connection,
+    sql: Arc<Sql>,
+    hub: Hub,
+    poisoned: Arc<AtomicBool>,
+    cache: Cache,
+    /// How long a commit waits for other processes.
+    timeout: Duration,
+    /// The time of the last commit.
+    time: i64,
+    /// Counts before and after each commit.
+    own: Arc<AtomicU64>,
+    /// SQLite's version of the data when hints of others were last given.
+    hinted: i64,
+    /// How many pages the log had after the last commit.
+    pages: Arc<AtomicI32>,
+}
+
+impl Work {
+    pub(super) fn new(
+        mut connection: Connection,
+        sql: Arc<Sql>,
+        hub: Hub,
+        timeout: Duration,
+        poisoned: Arc<AtomicBool>,
+        own: Arc<AtomicU64>,
+    ) -> Result<Self> {
+        let pages: Arc<AtomicI32> = Arc::default();
+        let seen = Arc::clone(&pages);
+        // In place of SQLite's own, which would make one of the callers wait for it.
+        let count = move |_: &mut rusqlite::hooks::Wal, pages| {
+            seen.store(pages, Ordering::Relaxed);
+            Ok(())
+        };
+        connection.wal_hook(Some(count)).map_err(map)?;
+        let (cache, timeout) = (Cache::default(), longest_wait(timeout));
+        Ok(Self { connection, sql, hub, poisoned, cache, timeout, time: 0, own, hinted: 0, pages })
+    }
+
+    /// Whether the log is so long that it is to be brought into the file.
+    pub(super) fn is_log_long(&self) -> bool {
+        self.pages.load(Ordering::Relaxed) >= CHECKPOINT
+    }
+
+    /// Brings a long log into the file, as far as readers allow.
+    pub(super) fn shorten_log(&mut self) {
+        if !self.is_log_long() || self.is_poisoned() {
+            return;
+        }
+        self.pages.store(0, Ordering::Relaxed);
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if done.is_err_and(|error| is_io_failure(&error)) {
+            self.poison();
+        }
+    }
+
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// Brings everything into the one file, if nobody is in the way.
+    pub(super) fn end(&self) {
+        if self.is_poisoned() {
+            // What the disk holds is not known: it is left for the next open to recover.
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            return;
+        }
+        // A reader that stays must not keep the store from closing.
+        let _ = self.connection.busy_timeout(Duration::ZERO);
+        let _ = self.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE");
+    }
+
+    /// A transaction for one batch.
+    pub(super) fn alone(&mut self, wanted: &Wanted) -> Answer {
+        if self.is_poisoned() {
+            return Err(poisoned());
+        }
+        let begun = self.begin(self.patience(wanted));
+        begun
+            .and_then(|time| self.only(wanted, time))
+            .unwrap_or_else(|failure| Err(failure.answer()))
+    }
+
+    /// A transaction for one batch, now; `None` when another process is in the way.
+    pub(super) fn at_once(&mut self, wanted: &Wanted) -> Option<Answer> {
+        if self.is_poisoned() {
+            return Some(Err(poisoned()));
+        }
+        let done = match self.begin(Duration::ZERO) {
+            Err(failure) if failure.is_busy() => return None,
+            begun => begun.and_then(|time| self.only(wanted, time)),
+        };
+        let answer = done.unwrap_or_else(|failure| Err(failure.answer()));
+        self.tell(&wanted.batch, &answer);
+        Some(answer)
+    }
+
+    /// The rest of a transaction for one batch.
+    fn only(&mut self, wanted: &Wanted, time: i64) -> Tried<Answer> {
+        let answer = self.apply(wanted, time)?;
+        self.commit(time)?;
+        Ok(answer)
+    }
+
+    /// Tells whoever watches what was committed.
+    pub(super) fn tell(&self, batch: &Batch, answer: &Answer) {
+        if answer.as_ref().is_ok_and(|committed| !committed.replayed) {
+            self.hub.committed(batch);
+        }
+    }
+
+    /// How long a batch may still wait for other processes.
+    pub(super) fn patience(&self, wanted: &Wanted) -> Duration {
+        self.timeout.saturating_sub(wanted.since.elapsed())
+    }
+
+    /// Opens a transaction, waiting for other processes for so long; answers its time.
+    pub(super) fn begin(&mut self, patience: Duration) -> Tried<i64> {
+        let begun = self
+            .connection
+            .busy_timeout(patience)
+            .and_then(|()| apply::run(&self.connection, "BEGIN IMMEDIATE"))
+            .and_then(|()| self.cache.begin(&self.connection));
+        begun.map_err(|error| self.failed(error))?;
+        self.hint(self.cache.data_version());
+        Ok(self.time.max(now()))
+    }
+
+    /// Looks whether others have committed. An error is no reason to be silent: readers will
+    /// meet it.
+    pub(super) fn look(&mut self) {
+        let sql = "PRAGMA data_version";
+        let now = self.connection.query_row(sql, [], |row| row.get(0));
+        self.hint(now.unwrap_or(self.hinted.wrapping_add(1)));
+    }
+
+    /// Gives hints if the data has another version: only commits of others change it here.
+    fn hint(&mut self, version: i64) {
+        if version != self.hinted {
+            self.hinted = version;
+            self.hub.all();
+        }
+    }
+
+    /// Applies a batch within the transaction; a refused one leaves its neighbours alone.
+    pub(super) fn apply(&mut self, wanted: &Wanted, time: i64) -> Tried<Answer> {
+        let Wanted { batch, digest, .. } = wanted;
+        let applied =
+            apply::batch(&self.connection, &self.sql, &mut self.cache, batch, *digest, time);
+        match applied {
+            Err(Stop::Failed(error)) => Err(self.failed(error)),
+            // A read on behalf of the batch failed: that is no fault of the batch.
+            Err(Stop::Refused(error)) if let Some(failure) = beneath(&error) => {
+                Err(self.failed(failure))
+            }
+            // At some errors SQLite gives up the whole transaction. What came after would be
+            // committed statement by statement.
+            _ if self.connection.is_autocommit() => Err(self.gave_up()),
+            Err(Stop::Refused(error)) => Ok(Err(error)),
+            Ok(committed) => Ok(Ok(committed)),
+        }
+    }
+
+    pub(super) fn commit(&mut self, time: i64) -> Tried<()> {
+        self.cache.flush(&self.connection).map_err(|error| self.failed(error))?;
+        self.own.fetch_add(1, Ordering::AcqRel);
+        let committed = apply::run(&self.connection, "COMMIT");
+        self.own.fetch_add(1, Ordering::AcqRel);
+        committed.map_err(|error| {
+            let unsure = is_io_failure(&error);
+            Failure { unsure, ..self.failed(error) }
+        })?;
+        self.time = time;
+        Ok(())
+    }
+
+    /// SQLite left the transaction by itself.
+    fn gave_up(&mut self) -> Failure {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+        self.failed(rusqlite::Error::SqliteFailure(code, None))
+    }
+
+    /// Leaves the transaction, and the store if the disk failed.
+    fn failed(&mut self, error: rusqlite::Error) -> Failure {
+        self.cache.clear();
+        if is_io_failure(&error) {
+            self.poison();
+        }
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        let can_retry = !is_io_failure(&error)
+            && !matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+            );
+        Failure { error, can_retry, unsure: false }
+    }
+}
+
+/// What a step of a transaction gives.
+pub(super) type Tried<T> = std::result::Result<T, Failure>;
+
+/// A transaction that SQLite failed at.
+pub(super) struct Failure {
+    error: rusqlite::Error,
+    /// Whether its batches may be tried again, each alone.
+    pub(super) can_retry: bool,
+    /// Whether it may be on the disk all the same.
+    unsure: bool,
+}
+
+impl Failure {
+    /// Another process is in the way.
+    fn is_busy(&self) -> bool {
+        self.error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+    }
+
+    pub(super) fn answer(&self) -> Error {
+        let text = self.error.to_string();
+        let error = match self.error.sqlite_error() {
+            Some(code) => map(rusqlite::Error::SqliteFailure(*code, Some(text))),
+            None => Error::new(Kind::Unavailable, text),
+        };
+        if self.unsure {
+            return Error::new(
+                Kind::OutcomeUnknown,
+                "the disk failed while the commit was written",
+            )
+            .advice("reopen the store and look, or repeat it under its operation id")
+            .caused_by(error);
+        }
+        error
+    }
+}
+
+pub(super) fn poisoned() -> Error {
+    Error::new(Kind::Poisoned, "the disk failed under an earlier write of this handle")
+        .advice("check the disk, then close the store and open it again")
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+}
