@@ -130,6 +130,11 @@ impl Json {
         Self(Text::assembled(text))
     }
 
+    /// Text of which a checksum has shown that it is what was stored: only canonical text is.
+    pub(crate) fn summed(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The canonical text.
     pub fn as_str(&self) -> &str {
         &self.0

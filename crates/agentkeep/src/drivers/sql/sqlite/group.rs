@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::work::{Answer, Tried, Wanted, Work, poisoned};
 use super::writer::{Asking, Job, Upkeep};
-use crate::driver::{Batch, MAX_BATCH_BYTES, Operation};
+use crate::driver::{Batch, Hub, MAX_BATCH_BYTES, Operation};
 
 /// Batches in one transaction.
 const GROUP: usize = 64;
@@ -23,10 +23,39 @@ pub(super) struct Asked {
 /// The answer, and the batch: its memory is the caller's to free, not the writer's.
 pub(super) type Answered = (Answer, Batch);
 
+/// What became of a group.
+#[derive(Default)]
+pub(super) struct Done {
+    group: Vec<Asked>,
+    answers: Vec<Answer>,
+    /// What came after them, if something did.
+    pub(super) upkeep: Option<Upkeep>,
+}
+
+impl Done {
+    /// Tells whoever watches, and whoever has asked. Not while holding what they may ask for next:
+    /// they may come back at once.
+    pub(super) fn tell(&mut self, hub: &Hub) {
+        for (asked, answer) in self.group.drain(..).zip(self.answers.drain(..)) {
+            let Asked { wanted, asking, answer: caller } = asked;
+            tell(hub, &wanted.batch, &answer);
+            drop(asking);
+            // A caller that went away has its commit all the same.
+            let _ = caller.send((answer, wanted.batch));
+        }
+    }
+}
+
+/// Tells whoever watches what was committed.
+pub(super) fn tell(hub: &Hub, batch: &Batch, answer: &Answer) {
+    if answer.as_ref().is_ok_and(|committed| !committed.replayed) {
+        hub.committed(batch);
+    }
+}
+
 impl Work {
-    /// Commits a batch together with those that are queued, or come while it is being applied;
-    /// answers the upkeep that came after them, if some did.
-    pub(super) fn commit_group(&mut self, first: Asked, queue: &mut Queue) -> Option<Upkeep> {
+    /// Commits a batch together with those that are queued, or come while it is being applied.
+    pub(super) fn commit_group(&mut self, first: Asked, queue: &mut Queue) -> Done {
         let mut group = vec![first];
         let mut upkeep = None;
         let answers = if self.is_poisoned() {
@@ -41,15 +70,7 @@ impl Work {
                 Err(failure) => group.iter().map(|_| Err(failure.answer())).collect(),
             }
         };
-        for (asked, answer) in group.into_iter().zip(answers) {
-            let Asked { wanted, asking, answer: caller } = asked;
-            self.tell(&wanted.batch, &answer);
-            // Before the answer: who has it may ask again at once.
-            drop(asking);
-            // A caller that went away has its commit all the same.
-            let _ = caller.send((answer, wanted.batch));
-        }
-        upkeep
+        Done { group, answers, upkeep }
     }
 
     /// One transaction for the group, which grows from the queue; a refused batch leaves its

@@ -1,7 +1,7 @@
 //! The SQLite driver: the embedded default.
 //!
-//! One writer thread with group commit, a few readers, WAL and `synchronous=FULL`; many processes
-//! may share the file. A row of every kind carries a checksum, verified whenever it is read.
+//! One writer, on the caller's thread or on its own with group commit, a few readers, WAL and
+//! `synchronous=FULL`; many processes may share the file. A row of every kind carries a checksum, verified whenever it is read.
 
 mod apply;
 mod blobs;

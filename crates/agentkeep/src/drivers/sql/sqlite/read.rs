@@ -186,6 +186,10 @@ impl Reading<'_> {
 
     /// Number and head of each stretch's stream.
     fn heads(&self, stretches: &[Stretch]) -> Result<Vec<Option<(i64, Head)>>> {
+        if let [stretch] = stretches {
+            let found = stream(self.connection, self.namespace, self.read.log, &stretch.stream)?;
+            return Ok(vec![found]);
+        }
         let mut known = Streams::new();
         let mut heads: Vec<Option<(i64, Head)>> = Vec::with_capacity(stretches.len());
         for (place, stretch) in stretches.iter().enumerate() {

@@ -182,7 +182,7 @@ pub(super) fn record(
         return Err(damaged(&key));
     }
     Ok(Record {
-        body: Json::from_stored(body).map_err(|error| error.at(key.to_string()))?,
+        body: Json::summed(body),
         version,
         turn: turn.map(Turn::new).transpose()?,
         refs: refs_from(refs)?,
@@ -250,15 +250,14 @@ pub(super) fn entry(stream: &Stream, stream_no: i64, row: &Row<'_>, at: usize) -
     let (time, turn) = (integer(row, at + 3)?, optional_text(row, at + 4)?);
     let (rewritten, refs) = (optional_integer(row, at + 5)?, optional_text(row, at + 6)?);
     let sum = entry_sum(stream_no, seq, id, body, time, turn, rewritten, refs);
-    let place = || format!("stream {stream:?} entry {seq}");
     if i64::from(sum) != integer(row, at + 7)? {
-        return Err(damaged(place()));
+        return Err(damaged(format!("stream {stream:?} entry {seq}")));
     }
     Ok(Entry {
         stream: stream.clone(),
         number: seq,
         id: id.map(EntryId::new).transpose()?,
-        body: Json::from_stored(body).map_err(|error| error.at(place()))?,
+        body: Json::summed(body),
         time,
         turn: turn.map(Turn::new).transpose()?,
         rewritten,

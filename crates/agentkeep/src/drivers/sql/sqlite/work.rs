@@ -133,9 +133,7 @@ impl Work {
             Err(failure) if failure.is_busy() => return None,
             begun => begun.and_then(|time| self.only(wanted, time)),
         };
-        let answer = done.unwrap_or_else(|failure| Err(failure.answer()));
-        self.tell(&wanted.batch, &answer);
-        Some(answer)
+        Some(done.unwrap_or_else(|failure| Err(failure.answer())))
     }
 
     /// The rest of a transaction for one batch.
@@ -143,13 +141,6 @@ impl Work {
         let answer = self.apply(wanted, time)?;
         self.commit(time)?;
         Ok(answer)
-    }
-
-    /// Tells whoever watches what was committed.
-    pub(super) fn tell(&self, batch: &Batch, answer: &Answer) {
-        if answer.as_ref().is_ok_and(|committed| !committed.replayed) {
-            self.hub.committed(batch);
-        }
     }
 
     /// How long a batch may still wait for other processes.

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::errors::{beneath, is_io_failure};
-use super::group::{Asked, weight};
+use super::group::{Asked, Done, tell, weight};
 use super::pace::{FEW_BYTES, Pace};
 use super::readers::closed;
 use super::statements::Sql;
@@ -90,6 +90,7 @@ pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     work: Shared,
+    hub: Hub,
     poisoned: Arc<AtomicBool>,
     own: Arc<AtomicU64>,
     /// How many ask for a commit now.
@@ -144,20 +145,20 @@ impl Writer {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let poisoned = Arc::new(AtomicBool::new(false));
         let own = Arc::new(AtomicU64::new(0));
-        let work =
-            Work::new(connection, sql, hub, timeout, Arc::clone(&poisoned), Arc::clone(&own))?;
+        let (poison, commits) = (Arc::clone(&poisoned), Arc::clone(&own));
+        let work = Work::new(connection, sql, hub.clone(), timeout, poison, commits)?;
         let work = Shared(Arc::new(Mutex::new(Some(work))));
-        let of_thread = work.clone();
+        let (of_thread, of_threads_hub) = (work.clone(), hub.clone());
         let thread = std::thread::Builder::new()
             .name("agentkeep-writer".to_owned())
-            .spawn(move || run(&of_thread, receiver))
+            .spawn(move || run(&of_thread, &of_threads_hub, receiver))
             .map_err(|error| {
                 Error::new(Kind::Unavailable, "the writer's thread cannot be started")
                     .caused_by(error)
             })?;
         let (queue, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
         let (asking, pace) = (Arc::default(), Pace::default());
-        Ok(Self { queue, thread, work, poisoned, own, asking, pace })
+        Ok(Self { queue, thread, work, hub, poisoned, own, asking, pace })
     }
 
     pub(super) async fn commit(&self, batch: Batch) -> Answer {
@@ -185,15 +186,17 @@ impl Writer {
         }
         let Some(queue) = self.queue() else { return Some(Err(closed())) };
         let mut work = self.work.try_lock()?;
-        let Some(work) = work.as_mut() else { return Some(Err(closed())) };
+        let Some(writes) = work.as_mut() else { return Some(Err(closed())) };
         let since = Instant::now();
-        let answer = work.at_once(wanted);
+        let answer = writes.at_once(wanted)?;
         self.pace.took(since.elapsed());
-        if work.is_log_long() {
+        if writes.is_log_long() {
             // Where the queue is full, the thread looks by itself.
             let _ = queue.try_send(Job::ShortenLog);
         }
-        answer
+        drop(work);
+        tell(&self.hub, &wanted.batch, &answer);
+        Some(answer)
     }
 
     /// Runs upkeep on the writer's connection, between two commits.
@@ -257,23 +260,25 @@ fn ended() -> Error {
 }
 
 /// What the thread does, until the queue ends.
-fn run(shared: &Shared, mut queue: Queue) {
+fn run(shared: &Shared, hub: &Hub, mut queue: Queue) {
     while let Some(job) = next(&mut queue) {
         let mut work = shared.lock();
-        let Some(work) = work.as_mut() else { return };
-        let upkeep = match job {
-            Job::Commit(asked) => work.commit_group(asked, &mut queue),
-            Job::Upkeep(upkeep) => Some(upkeep),
-            Job::Look => {
-                work.look();
-                None
-            }
-            Job::ShortenLog => None,
-        };
-        if let Some(upkeep) = upkeep {
-            upkeep(&work.connection);
+        let Some(writes) = work.as_mut() else { return };
+        let mut done = Done::default();
+        match job {
+            Job::Commit(asked) => done = writes.commit_group(asked, &mut queue),
+            Job::Upkeep(upkeep) => done.upkeep = Some(upkeep),
+            Job::Look => writes.look(),
+            Job::ShortenLog => {}
         }
-        work.shorten_log();
+        drop(work);
+        done.tell(hub);
+        if let Some(work) = shared.lock().as_mut() {
+            if let Some(upkeep) = done.upkeep {
+                upkeep(&work.connection);
+            }
+            work.shorten_log();
+        }
     }
     if let Some(work) = shared.lock().take() {
         work.end();

@@ -201,3 +201,29 @@ async fn a_blob_that_changed_is_never_read() {
     let error = refused(store.blobs(&space(), &[hash], crate::driver::Want::Bytes)).await;
     assert_eq!(error.kind(), Kind::Corrupt, "{error}");
 }
+
+#[tokio::test]
+async fn check_looks_through_text_that_fits_its_checksum() {
+    use super::super::rows::{entry_sum, record_sum};
+    let (home, store) = damaged_by("UPDATE things SET name = name").await;
+    assert!(store.check().await.unwrap().is_sound());
+    let plain = home.plain();
+    let body = "{ }";
+    let version: i64 =
+        plain.query_row("SELECT version FROM things WHERE name = 'b'", [], |r| r.get(0)).unwrap();
+    let key = thing("b");
+    let sum = record_sum(&Namespace::default(), &key, body, version.cast_unsigned(), None, None);
+    let sql = "UPDATE things SET body = ?1, crc = ?2 WHERE name = 'b'";
+    assert_eq!(plain.execute(sql, rusqlite::params![body, sum]).unwrap(), 1);
+    let one = |report: crate::driver::CheckReport| report.damage.len();
+    assert_eq!(one(store.check().await.unwrap()), 1);
+    let (no, time): (i64, i64) = plain
+        .query_row("SELECT stream_no, time FROM notes WHERE seq = 2", [], |r| {
+            Ok((r.get(0)?, r.get(1)?))
+        })
+        .unwrap();
+    let sum = entry_sum(no, 2, Some("2"), body, time, None, None, None);
+    let sql = "UPDATE notes SET body = ?1, crc = ?2 WHERE seq = 2";
+    assert_eq!(plain.execute(sql, rusqlite::params![body, sum]).unwrap(), 1);
+    assert!(one(store.check().await.unwrap()) >= 2);
+}
