@@ -28,7 +28,7 @@ pub(super) fn members_and_last<'a>(
     text: &'a str,
     last: &str,
 ) -> (Vec<(&'a str, &'a str)>, Option<&'a str>) {
-    let mut before = Vec::new();
+    let mut before = Vec::with_capacity(16);
     let mut members = members(text);
     loop {
         let value = members.rest.strip_prefix('"').and_then(|rest| rest.strip_prefix(last));

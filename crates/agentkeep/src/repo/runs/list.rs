@@ -94,8 +94,13 @@ impl RunInfo {
     /// From the text of the record, of which lists need little; with the last entry of which it
     /// tells, and its mark, when steps may stand behind it.
     fn of_text(id: &str, body: &Json) -> Option<(Self, Option<(u64, u32)>)> {
-        let [status, started, completed, usage, error, own] =
-            body.raw_members(["status", "startedAt", "completedAt", "usage", "error", OWN]);
+        // What is the store's comes last.
+        let (members, own) = Json::members_and_last(body.as_str(), OWN);
+        let [status, started, completed, usage, error] =
+            ["status", "startedAt", "completedAt", "usage", "error"].map(|name| {
+                let named = |(key, _): &&(&str, &str)| key[1..key.len() - 1] == *name;
+                members.iter().find(named).map(|(_, value)| *value)
+            });
         let [parts, ahead, fence, owner, until] =
             Json::raw_members_of(own?, ["parts", "ahead", "fence", "owner", "until"]);
         let [trace] = Json::raw_members_of(parts?, ["trace"]);
@@ -222,7 +227,7 @@ pub(super) async fn page(space: &Space, filter: &RunFilter, list: &List) -> Resu
     let Some(mut found) = first(space, &find).await? else {
         return Ok(Page { items: Vec::new(), next: None });
     };
-    let mut items = Vec::new();
+    let mut items = Vec::with_capacity(list.limit().min(found.records.len()));
     loop {
         let count = found.records.len();
         let infos = infos(space, &found.records).await?;

@@ -280,7 +280,7 @@ struct Finding<'a> {
 impl Finding<'_> {
     fn find(&self, sql: &Sql) -> Result<Found> {
         let find = self.find;
-        let mut records = Vec::new();
+        let mut records = Vec::with_capacity(find.limit.min(64) + 1);
         let no_turns = [STREAMS.name, BLOBS.name].contains(&find.table.name);
         if find.index.name == BY_TURN.name && no_turns {
             return Ok(Found { records, next: None });
