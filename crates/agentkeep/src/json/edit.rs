@@ -123,12 +123,17 @@ pub(super) fn is_key(key: &str, wanted: &str) -> bool {
 /// `key` as it stands in canonical text, quotes included.
 pub(super) fn quoted(key: &str) -> String {
     let mut out = String::with_capacity(key.len() + 2);
+    push_quoted(&mut out, key);
+    out
+}
+
+/// Adds `key` as it stands in canonical text, quotes included.
+pub(super) fn push_quoted(out: &mut String, key: &str) {
     out.push('"');
     let same = plain(key.as_bytes());
     out.push_str(&key[..same]);
-    key[same..].chars().for_each(|c| push_escaped(&mut out, c));
+    key[same..].chars().for_each(|c| push_escaped(out, c));
     out.push('"');
-    out
 }
 
 /// Decodes canonical string text (with its quotes).

@@ -104,6 +104,11 @@ impl Json {
         Self(edit::quoted(text).into())
     }
 
+    /// Adds the text of a JSON string to other text.
+    pub(crate) fn push_string(out: &mut String, text: &str) {
+        edit::push_quoted(out, text);
+    }
+
     /// A JSON integer.
     pub fn integer(value: i64) -> Self {
         Self(value.to_string().into())

@@ -135,7 +135,7 @@ fn write(store: &Store, prepared: Prepared) -> Result<()> {
     let cannot = |error: &std::io::Error| {
         io_error(error, "the journal cannot be written", &store.base.place("journal.0"))
     };
-    let after = store.journal.append(before, &prepared.frame).map_err(|error| cannot(&error))?;
+    let after = store.journal.append(before, prepared.frame).map_err(|error| cannot(&error))?;
     if store.options.sync()
         && let Err(error) = store.journal.sync(before.number)
     {

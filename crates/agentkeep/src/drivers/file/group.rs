@@ -14,6 +14,7 @@ use super::changes::{
 };
 use super::draft::{Draft, StreamDraft};
 use super::folder::Folder;
+use super::journal::Frame;
 use super::layout::{self, BLOBS, LOGS};
 use super::space::{Install, Space, fingerprint, owned};
 use super::store::Store;
@@ -28,13 +29,15 @@ use crate::schema::{Key, Namespace};
 
 /// A new file of a stream is made only if less than this was trimmed from it.
 const WASTE: u64 = 1 << 20;
+/// Room in a frame for all but lines.
+const FRAME: usize = 4 << 10;
 
 /// A group whose lines and blobs are in their files, where they do not count yet.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) time: i64,
     /// For the journal.
-    pub(super) frame: Vec<u8>,
+    pub(super) frame: Frame,
     /// For memory.
     pub(super) installs: Vec<(Namespace, Install)>,
     pub(super) names: Map<Key, Option<Arc<Stored>>>,
@@ -72,7 +75,7 @@ pub(super) fn prepare(
 ) -> Result<Option<Prepared>> {
     let mut prepared = Prepared {
         time,
-        frame: Vec::new(),
+        frame: Frame::with_room(0),
         installs: Vec::new(),
         names: Map::default(),
         added: Vec::new(),
@@ -91,7 +94,9 @@ pub(super) fn prepare(
         return Ok(None);
     }
     let group = Group { time, spaces: changes };
-    prepared.frame = postcard::to_stdvec(&group).map_err(|error| {
+    let lines = group.spaces.iter().flat_map(|space| &space.lines);
+    let frame = Frame::with_room(lines.map(|lines| lines.text.len()).sum::<usize>() + FRAME);
+    prepared.frame = postcard::to_extend(&group, frame).map_err(|error| {
         Error::new(Kind::InvalidInput, "the commit has no form in the journal").caused_by(error)
     })?;
     drop(group);
@@ -271,10 +276,10 @@ impl Writing<'_> {
             let kept = draft.kept_from..=u64::MAX;
             for old in reading::stretch(self.store, self.namespace, key, base, kept)? {
                 let new = draft.rewritten.get(&old.number).map_or(&old, |new| new);
-                text.push_str(&line::write(value.birth, new));
+                line::push(&mut text, value.birth, new);
             }
             for entry in draft.added() {
-                text.push_str(&line::write(value.birth, entry));
+                line::push(&mut text, value.birth, entry);
             }
             let (file, number, folder) =
                 self.new_file(key, base, base.place.file + 1).map_err(|error| cannot(&error))?;
@@ -289,8 +294,8 @@ impl Writing<'_> {
             value.place = Place { file: number, start: 0, end: text.len() as u64 };
             return Ok(Written { value, lines: None, entries: Vec::new() });
         }
-        let mut text = String::new();
-        let mut entries = Vec::new();
+        let mut text = String::with_capacity(draft.added().map(|entry| line::room(entry)).sum());
+        let mut entries = Vec::with_capacity(draft.fresh.len());
         let file = match on_disk {
             Some(base) => self.store.file(self.namespace, key, base).and_then(|file| {
                 file.ok_or_else(|| std::io::Error::other("the stream's file is missing"))
@@ -300,9 +305,10 @@ impl Writing<'_> {
         let file = file.map_err(|error| cannot(&error))?;
         let at = value.place.end;
         for entry in draft.added() {
-            let line = line::write(value.birth, entry);
-            entries.push((at + text.len() as u64, line.len() as u64, Arc::clone(entry)));
-            text.push_str(&line);
+            let start = text.len();
+            line::push(&mut text, value.birth, entry);
+            let length = text.len() - start;
+            entries.push((at + start as u64, length as u64, Arc::clone(entry)));
         }
         file.write_all_at(text.as_bytes(), at).map_err(|error| cannot(&error))?;
         value.place.end = at + text.len() as u64;
