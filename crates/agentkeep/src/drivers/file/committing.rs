@@ -7,7 +7,7 @@ use super::checkpoint;
 use super::draft::{Draft, Work};
 use super::group::{self, Prepared};
 use super::space::Space;
-use super::store::{State, Store, closed, lock};
+use super::store::{Store, closed, lock};
 use super::writer::{Answer, Asked, Group, poisoned};
 use crate::drivers::{io_error, kernel};
 use crate::error::{Error, Kind, Result};
@@ -77,7 +77,7 @@ fn draft(store: &Store, group: &mut Group<'_>) -> Result<(Vec<Answer>, Option<Pr
     let mut drafts: BTreeMap<Namespace, Draft> = BTreeMap::new();
     let mut spaces: BTreeMap<Namespace, Arc<Space>> = BTreeMap::new();
     let mut names = kernel::Map::default();
-    let mut answers = Vec::new();
+    let (mut answers, mut undo) = (Vec::new(), Vec::new());
     while let Some(asked) = group.at(answers.len(), |namespace| state.home(namespace).is_ok()) {
         let namespace = &asked.batch.namespace;
         let home = state.home(namespace)?;
@@ -89,7 +89,19 @@ fn draft(store: &Store, group: &mut Group<'_>) -> Result<(Vec<Answer>, Option<Pr
         };
         let answer = match known {
             Ok(Some(committed)) => Ok(committed),
-            Ok(None) => apply(store, &state, space, draft, &mut names, asked, time),
+            Ok(None) => {
+                undo.clear();
+                let mut work = Work {
+                    store,
+                    namespace,
+                    names: &state.names,
+                    changed_names: &mut names,
+                    space,
+                    draft,
+                    undo: &mut undo,
+                };
+                work.apply(asked, time)
+            }
             Err(error) => Err(error),
         };
         answers.push(answer);
@@ -102,31 +114,15 @@ fn draft(store: &Store, group: &mut Group<'_>) -> Result<(Vec<Answer>, Option<Pr
     Ok((answers, prepared))
 }
 
-fn apply(
-    store: &Store,
-    state: &State,
-    space: &Space,
-    draft: &mut Draft,
-    names: &mut kernel::Map<crate::schema::Key, Option<Arc<kernel::Stored>>>,
-    asked: &Asked,
-    time: i64,
-) -> Answer {
-    asked.batch.validate()?;
-    let mut work = Work {
-        store,
-        namespace: &asked.batch.namespace,
-        names: &state.names,
-        changed_names: names,
-        space,
-        draft,
-        undo: Vec::new(),
-    };
-    let committed = kernel::apply(&mut work, time, &asked.batch)?;
-    if let (Some(operation), Some(digest)) = (&asked.batch.operation, asked.digest) {
-        draft.operations.remember(operation.clone(), digest, committed.clone());
-        draft.remembered.push((operation.clone(), digest, committed.clone()));
+impl Work<'_> {
+    fn apply(&mut self, asked: &Asked, time: i64) -> Answer {
+        let committed = kernel::apply(self, time, &asked.batch)?;
+        if let (Some(operation), Some(digest)) = (&asked.batch.operation, asked.digest) {
+            self.draft.operations.remember(operation.clone(), digest, committed.clone());
+            self.draft.remembered.push((operation.clone(), digest, committed.clone()));
+        }
+        Ok(committed)
     }
-    Ok(committed)
 }
 
 /// Makes a prepared group count: the journal, then everybody's knowledge of it.

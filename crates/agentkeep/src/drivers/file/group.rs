@@ -12,16 +12,17 @@ use super::changes::{
     BlobChange, Group, Lines, OperationChange, Place, RecordChange, SpaceChange, StreamChange,
     StreamValue,
 };
-use super::draft::{Draft, StreamDraft};
+use super::draft::Draft;
 use super::folder::Folder;
 use super::journal::Frame;
 use super::layout::{self, BLOBS, LOGS};
 use super::space::{Install, Space, fingerprint, owned};
 use super::store::Store;
+use super::streams::{Slot, StreamDraft};
 use super::{line, reading};
 use crate::driver::{Entry, Hash};
 use crate::drivers::io_error;
-use crate::drivers::kernel::built_in::{blob_record, stream_record};
+use crate::drivers::kernel::built_in::blob_record;
 use crate::drivers::kernel::{Map, Stored, StreamKey};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
@@ -109,9 +110,10 @@ pub(super) fn prepare(
 
 fn install(draft: Draft) -> Install {
     let value = |draft: Option<StreamDraft>| draft.map(|draft| draft.value);
+    let changed = |slot: Slot| Some((slot.key, value(slot.draft?)));
     Install {
         records: draft.records.into_iter().collect(),
-        streams: draft.streams.into_iter().map(|(key, draft)| (key, value(draft))).collect(),
+        streams: draft.streams.into_all().into_iter().filter_map(changed).collect(),
         blobs: draft.blobs.into_iter().collect(),
         floors: draft.floors,
         operations: draft.remembered,
@@ -157,7 +159,7 @@ impl Writing<'_> {
                     size: state.size,
                     references: state.references,
                     unreferenced_since: state.unreferenced_since,
-                    version: version(draft, self.base, &blob_record(*hash)?),
+                    version: version(&draft.records, self.base, &blob_record(*hash)?),
                 })
             });
             Ok((*hash.as_bytes(), change.transpose()?))
@@ -201,12 +203,11 @@ impl Writing<'_> {
         prepared: &mut Prepared,
     ) -> Result<(Vec<StreamChange<'d>>, Vec<Lines<'d>>)> {
         let (mut streams, mut lines) = (Vec::new(), Vec::new());
-        let mut keys: Vec<StreamKey> = draft.streams.keys().cloned().collect();
-        keys.sort();
-        for key in keys {
-            let base = self.base.streams.get(&key);
-            let version = version(draft, self.base, &stream_record(&key)?);
-            let Some(Some(stream)) = draft.streams.get_mut(&key) else {
+        let Draft { streams: all, records, .. } = draft;
+        for slot in all.changed() {
+            let version = version(records, self.base, &slot.record()?);
+            let (key, base) = (slot.key.clone(), slot.base.as_ref());
+            let Some(Some(stream)) = &mut slot.draft else {
                 // Made and dropped within the group: nobody needs to know.
                 let Some(base) = base else { continue };
                 self.obsolete_lines(&key, base, prepared);
@@ -219,8 +220,8 @@ impl Writing<'_> {
             };
             stream.value.version = version;
             if !stream.born && base == Some(&stream.value) {
-                // Only looked at.
-                draft.streams.remove(&key);
+                // What was done was taken back.
+                slot.draft = None;
                 continue;
             }
             let written = self.stream(&key, base, stream)?;
@@ -402,8 +403,8 @@ impl Writing<'_> {
 }
 
 /// The version that a built-in record has then.
-fn version(draft: &Draft, base: &Space, key: &Key) -> u64 {
-    let there = match draft.records.get(key) {
+fn version(records: &Map<Key, Option<Arc<Stored>>>, base: &Space, key: &Key) -> u64 {
+    let there = match records.get(key) {
         Some(stored) => stored.as_ref(),
         None => base.tables.get(key.table().name).and_then(|rows| rows.get(key)),
     };

@@ -30,6 +30,7 @@ mod snapshot;
 mod space;
 mod state_file;
 mod store;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod view;
