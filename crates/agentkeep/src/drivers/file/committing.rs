@@ -7,8 +7,9 @@ use super::checkpoint;
 use super::draft::{Draft, Work};
 use super::group::{self, Prepared};
 use super::space::Space;
-use super::store::{Store, closed, lock};
+use super::store::{State, Store, closed, lock};
 use super::writer::{Answer, Asked, Group, poisoned};
+use crate::driver::Committed;
 use crate::drivers::{io_error, kernel};
 use crate::error::{Error, Kind, Result};
 use crate::schema::Namespace;
@@ -53,7 +54,6 @@ fn commit(store: &Store, group: &mut Group<'_>) -> Result<Vec<Answer>> {
     }
     let Some(first) = group.asked().first() else { return Ok(Vec::new()) };
     let _held = store.lock.hold(store.deadline(first.since))?;
-    store.catch_up()?;
     store.bring_in(&first.batch.namespace)?;
     let (answers, prepared) = draft(store, group)?;
     let Some(prepared) = prepared else { return Ok(answers) };
@@ -74,20 +74,18 @@ fn commit(store: &Store, group: &mut Group<'_>) -> Result<Vec<Answer>> {
 fn draft(store: &Store, group: &mut Group<'_>) -> Result<(Vec<Answer>, Option<Prepared>)> {
     let state = store.state();
     let time = now().max(state.time);
-    let mut drafts: BTreeMap<Namespace, Draft> = BTreeMap::new();
-    let mut spaces: BTreeMap<Namespace, Arc<Space>> = BTreeMap::new();
+    let mut drafts: BTreeMap<Namespace, (Arc<Space>, Draft)> = BTreeMap::new();
     let mut names = kernel::Map::default();
     let (mut answers, mut undo) = (Vec::new(), Vec::new());
     while let Some(asked) = group.at(answers.len(), |namespace| state.home(namespace).is_ok()) {
         let namespace = &asked.batch.namespace;
-        let home = state.home(namespace)?;
-        let space = spaces.entry(namespace.clone()).or_insert_with(|| Arc::clone(&home.space));
-        let draft = drafts.entry(namespace.clone()).or_insert_with(|| Draft::new(space));
-        let known = match home.operations.replay(&asked.batch) {
-            Ok(None) => draft.operations.replay(&asked.batch),
-            known => known,
-        };
-        let answer = match known {
+        if !drafts.contains_key(namespace) {
+            let space = Arc::clone(&state.home(namespace)?.space);
+            let draft = Draft::new(&space);
+            drafts.insert(namespace.clone(), (space, draft));
+        }
+        let (space, draft) = drafts.get_mut(namespace).ok_or_else(closed)?;
+        let answer = match replay(&state, draft, asked) {
             Ok(Some(committed)) => Ok(committed),
             Ok(None) => {
                 undo.clear();
@@ -109,9 +107,21 @@ fn draft(store: &Store, group: &mut Group<'_>) -> Result<(Vec<Answer>, Option<Pr
     drop(state);
     let is_named =
         |namespace: &Namespace| names.keys().any(|key| key.first() == namespace.as_str());
-    drafts.retain(|namespace, draft| !draft.is_empty() || is_named(namespace));
-    let prepared = group::prepare(store, &spaces, time, drafts, names)?;
+    drafts.retain(|namespace, (_, draft)| !draft.is_empty() || is_named(namespace));
+    let prepared = group::prepare(store, time, drafts, names)?;
     Ok((answers, prepared))
+}
+
+/// What the commit answered before, if its operation id is known.
+fn replay(state: &State, draft: &Draft, asked: &Asked) -> Result<Option<Committed>> {
+    let Asked { batch, .. } = asked;
+    if batch.operation.is_none() {
+        return Ok(None);
+    }
+    match state.home(&batch.namespace)?.operations.replay(batch) {
+        Ok(None) => draft.operations.replay(batch),
+        known => known,
+    }
 }
 
 impl Work<'_> {

@@ -210,12 +210,11 @@ impl Ground for Work<'_> {
 
     fn is_empty(&self) -> bool {
         let records = |table: &Table| {
-            let there = self.space.tables.get(table.name).map_or(0, |rows| rows.len());
+            let there = self.space.tables.get(table).map_or(0, |rows| rows.len());
             let mut count = there;
             for (key, stored) in &self.draft.records {
                 if key.table().name == table.name {
-                    let was =
-                        self.space.tables.get(table.name).is_some_and(|r| r.get(key).is_some());
+                    let was = self.space.tables.get(table).is_some_and(|r| r.get(key).is_some());
                     count = count + usize::from(stored.is_some()) - usize::from(was);
                 }
             }

@@ -69,9 +69,8 @@ struct Written {
 /// Writes what the drafts need on the disk, except the journal.
 pub(super) fn prepare(
     store: &Store,
-    spaces: &BTreeMap<Namespace, Arc<Space>>,
     time: i64,
-    drafts: BTreeMap<Namespace, Draft>,
+    drafts: BTreeMap<Namespace, (Arc<Space>, Draft)>,
     names: Map<Key, Option<Arc<Stored>>>,
 ) -> Result<Option<Prepared>> {
     let mut prepared = Prepared {
@@ -83,10 +82,8 @@ pub(super) fn prepare(
         obsolete: Vec::new(),
     };
     let mut changes = Vec::new();
-    let mut drafts: Vec<(Namespace, Draft)> = drafts.into_iter().collect();
-    let none = Space::new(store.schema);
-    for (namespace, draft) in &mut drafts {
-        let base = spaces.get(namespace).map_or(&none, |space| &**space);
+    let mut drafts: Vec<(Namespace, (Arc<Space>, Draft))> = drafts.into_iter().collect();
+    for (namespace, (base, draft)) in &mut drafts {
         let writing = Writing { store, namespace, base };
         changes.push(writing.change(draft, &names, &mut prepared)?);
     }
@@ -102,7 +99,7 @@ pub(super) fn prepare(
     })?;
     drop(group);
     prepared.names = names;
-    for (namespace, draft) in drafts {
+    for (namespace, (_, draft)) in drafts {
         prepared.installs.push((namespace, install(draft)));
     }
     Ok(Some(prepared))
@@ -181,7 +178,7 @@ impl Writing<'_> {
         let mut tables: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for (key, stored) in &draft.records {
             let name = key.table().name;
-            let Some(rows) = self.base.tables.get(name) else { continue };
+            let Some(rows) = self.base.tables.get(key.table()) else { continue };
             let (count, sum) = tables.entry(name).or_insert_with(|| {
                 (rows.len() as u64, self.base.sums.get(name).copied().unwrap_or(0))
             });
@@ -406,7 +403,7 @@ impl Writing<'_> {
 fn version(records: &Map<Key, Option<Arc<Stored>>>, base: &Space, key: &Key) -> u64 {
     let there = match records.get(key) {
         Some(stored) => stored.as_ref(),
-        None => base.tables.get(key.table().name).and_then(|rows| rows.get(key)),
+        None => base.tables.get(key.table()).and_then(|rows| rows.get(key)),
     };
     there.map_or(0, |stored| stored.record.version)
 }

@@ -31,6 +31,7 @@ mod space;
 mod state_file;
 mod store;
 mod streams;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod view;
