@@ -76,7 +76,7 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 /// Where the value at the start of `text` ends. The text is canonical, so this only balances.
-fn value_end(text: &str) -> usize {
+pub(super) fn value_end(text: &str) -> usize {
     let bytes = text.as_bytes();
     let (mut at, mut depth) = (0, 0_usize);
     while at < bytes.len() {

@@ -200,6 +200,11 @@ impl Json {
         edit::unquoted(value)
     }
 
+    /// The length of the value that canonical text begins with.
+    pub(crate) fn length_of_first(text: &str) -> usize {
+        edit::value_end(text)
+    }
+
     /// A value that stands in canonical text.
     pub(crate) fn piece(text: &str) -> Self {
         Self(text.into())

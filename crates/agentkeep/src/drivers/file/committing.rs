@@ -8,7 +8,7 @@ use super::draft::{Draft, Work};
 use super::group::{self, Prepared};
 use super::space::Space;
 use super::store::{State, Store, closed, lock};
-use super::writer::{Answer, Asked, Group, poisoned};
+use super::writer::{Answer, Asked, GROUP, Group, poisoned};
 use crate::driver::Committed;
 use crate::drivers::{io_error, kernel};
 use crate::error::{Error, Kind, Result};
@@ -76,7 +76,7 @@ fn draft(store: &Store, group: &mut Group<'_>) -> Result<(Vec<Answer>, Option<Pr
     let time = now().max(state.time);
     let mut drafts: BTreeMap<Namespace, (Arc<Space>, Draft)> = BTreeMap::new();
     let mut names = kernel::Map::default();
-    let (mut answers, mut undo) = (Vec::new(), Vec::new());
+    let (mut answers, mut undo) = (Vec::with_capacity(GROUP), Vec::new());
     while let Some(asked) = group.at(answers.len(), |namespace| state.home(namespace).is_ok()) {
         let namespace = &asked.batch.namespace;
         if !drafts.contains_key(namespace) {

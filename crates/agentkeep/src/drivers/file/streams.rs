@@ -8,6 +8,7 @@ use super::changes::StreamValue;
 use super::draft::Before;
 use super::space::Space;
 use super::store::SharedIndex;
+use super::writer::GROUP;
 use crate::driver::{Entry, Head};
 use crate::drivers::kernel::built_in::stream_record;
 use crate::drivers::kernel::{Map, StreamKey};
@@ -183,6 +184,11 @@ impl StreamDraft {
 
     /// Adds an entry; answers the place of an earlier one, trimmed by now, that had its id.
     pub(super) fn push(&mut self, entry: Arc<Entry>) -> Option<usize> {
+        if self.fresh.len() == 1 {
+            // Where a second one comes, more do.
+            self.fresh.reserve(GROUP);
+            self.ids.reserve(GROUP);
+        }
         let id = entry.id.clone();
         let before = id.and_then(|id| self.ids.insert(id, self.fresh.len()));
         self.fresh.push(entry);

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::schema::Namespace;
 
 /// Commits in one group.
-const GROUP: usize = 64;
+pub(super) const GROUP: usize = 64;
 /// Bytes of bodies and blobs after which a group takes no more commits.
 const GROUP_BYTES: usize = MAX_BATCH_BYTES;
 /// What is in the journal is brought into its place when nothing happened for so long.
