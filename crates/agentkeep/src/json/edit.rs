@@ -76,7 +76,7 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 /// Where the value at the start of `text` ends. The text is canonical, so this only balances.
-fn value_end(text: &str) -> usize {
+pub(super) fn value_end(text: &str) -> usize {
     let bytes = text.as_bytes();
     let (mut at, mut depth) = (0, 0_usize);
     while at < bytes.len() {
@@ -123,12 +123,17 @@ pub(super) fn is_key(key: &str, wanted: &str) -> bool {
 /// `key` as it stands in canonical text, quotes included.
 pub(super) fn quoted(key: &str) -> String {
     let mut out = String::with_capacity(key.len() + 2);
+    push_quoted(&mut out, key);
+    out
+}
+
+/// Adds `key` as it stands in canonical text, quotes included.
+pub(super) fn push_quoted(out: &mut String, key: &str) {
     out.push('"');
     let same = plain(key.as_bytes());
     out.push_str(&key[..same]);
-    key[same..].chars().for_each(|c| push_escaped(&mut out, c));
+    key[same..].chars().for_each(|c| push_escaped(out, c));
     out.push('"');
-    out
 }
 
 /// Decodes canonical string text (with its quotes).

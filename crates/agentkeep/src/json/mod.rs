@@ -104,6 +104,11 @@ impl Json {
         Self(edit::quoted(text).into())
     }
 
+    /// Adds the text of a JSON string to other text.
+    pub(crate) fn push_string(out: &mut String, text: &str) {
+        edit::push_quoted(out, text);
+    }
+
     /// A JSON integer.
     pub fn integer(value: i64) -> Self {
         Self(value.to_string().into())
@@ -198,6 +203,11 @@ impl Json {
     /// Text decoded that stands in canonical text.
     pub(crate) fn text_of(value: &str) -> Option<String> {
         edit::unquoted(value)
+    }
+
+    /// The length of the value that canonical text begins with.
+    pub(crate) fn length_of_first(text: &str) -> usize {
+        edit::value_end(text)
     }
 
     /// A value that stands in canonical text.

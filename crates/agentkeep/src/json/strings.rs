@@ -113,18 +113,54 @@ fn plain_of_many(bytes: &[u8]) -> usize {
 
 /// How many bytes from the start on are neither a quote nor a backslash.
 pub(super) fn bare(bytes: &[u8]) -> usize {
-    for (place, byte) in bytes.iter().enumerate().take(SHORT) {
-        if matches!(byte, b'"' | b'\\') {
-            return place;
+    // Eight at once: who goes over the members of a long text mostly meets short strings.
+    let mut at = 0;
+    while at < SHORT
+        && let Some(eight) = bytes[at..].first_chunk()
+    {
+        let word = u64::from_le_bytes(*eight);
+        let found = zeros(word ^ every(b'"')) | zeros(word ^ every(b'\\'));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
         }
+        at += 8;
     }
-    let short = SHORT.min(bytes.len());
-    short + memchr::memchr2(b'"', b'\\', &bytes[short..]).unwrap_or(bytes.len() - short)
+    at + memchr::memchr2(b'"', b'\\', &bytes[at..]).unwrap_or(bytes.len() - at)
+}
+
+/// The byte in each of the eight places of a word.
+const fn every(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// Marks the first byte of a word that is zero, by its highest bit; those behind it perhaps, too.
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(every(1)) & !word & every(0x80)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bare_bytes_are_counted_like_one_by_one() {
+        for length in (0..40).chain([63, 64, 70]) {
+            for place in 0..length {
+                for byte in 0..=255 {
+                    // A quote and a backslash with one bit changed, and bytes near them.
+                    for filler in [0xc3_u8, b'"' ^ 1, b'\\' ^ 1, 0, 0x80, 0xff] {
+                        let mut bytes = vec![filler; length];
+                        bytes[place] = byte;
+                        if place + 1 < length {
+                            bytes[place + 1] = byte ^ 1;
+                        }
+                        let slow = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+                        assert_eq!(bare(&bytes), slow.unwrap_or(length), "{bytes:?}");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn plain_bytes_are_counted_like_one_by_one() {

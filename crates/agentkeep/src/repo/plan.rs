@@ -93,6 +93,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) space: &'a Space,
     /// True when an append was refused because some of its ids were known: look before appending.
     pub(crate) careful: bool,
+    /// True when an earlier plan met something that it had not looked for, or too early: what is
+    /// mostly not there is looked for only now.
+    pub(crate) again: bool,
     /// The import that the plan belongs to: it may write where it has staged.
     import: Option<&'a imports::Run>,
     batch: Batch,
@@ -112,6 +115,7 @@ impl<'a> Plan<'a> {
         Self {
             space,
             careful,
+            again: false,
             import: None,
             batch: Batch::new(space.namespace().clone()),
             guards: Vec::new(),
@@ -124,6 +128,12 @@ impl<'a> Plan<'a> {
             published: Vec::new(),
             remember: Vec::new(),
         }
+    }
+
+    /// The same after a plan that did not fit what was there.
+    pub(crate) fn again(mut self, again: bool) -> Self {
+        self.again = again;
+        self
     }
 
     /// The same as part of a run of an import.

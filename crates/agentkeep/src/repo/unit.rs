@@ -157,7 +157,8 @@ impl Unit {
         let fingerprint = self.operation.is_some().then(|| self.fingerprint());
         let mut careful = false;
         for attempt in 1..=ATTEMPTS {
-            let mut plan = Plan::new(&self.space, careful).within(self.run.as_ref());
+            let mut plan =
+                Plan::new(&self.space, careful).again(attempt > 1).within(self.run.as_ref());
             if let Err(error) = self.plan(&mut plan).await {
                 return self.replay_or(error, fingerprint).await;
             }

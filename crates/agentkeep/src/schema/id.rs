@@ -197,7 +197,8 @@ impl Key {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.table.name == other.table.name && self.encoded == other.encoded
+        self.encoded == other.encoded
+            && (std::ptr::eq(self.table, other.table) || self.table.name == other.table.name)
     }
 }
 
@@ -218,7 +219,13 @@ impl PartialOrd for Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.table.name, &self.encoded).cmp(&(other.table.name, &other.encoded))
+        // Mostly both are of one table, and the address says so.
+        let tables = if std::ptr::eq(self.table, other.table) {
+            std::cmp::Ordering::Equal
+        } else {
+            self.table.name.cmp(other.table.name)
+        };
+        tables.then_with(|| self.encoded.cmp(&other.encoded))
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) struct StreamChange<'a> {
 }
 
 /// A stream's head, the version of its record, and where its lines are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StreamValue {
     pub(super) birth: u64,
     pub(super) first: u64,

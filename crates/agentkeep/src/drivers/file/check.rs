@@ -143,12 +143,12 @@ impl Check<'_> {
         for (table, what) in &home.space.damage {
             self.report.damaged(format!("{:?} {table}", self.namespace), what.clone());
         }
-        let empty = home.space.tables.values().all(|rows| rows.len() == 0);
+        let empty = home.space.tables.iter().all(|(_, rows)| rows.len() == 0);
         if name.is_none() && !empty {
             self.report.damaged(self.place(NAMESPACE), "the namespace has no record");
         }
         self.refer(&name.unwrap_or_default());
-        for (table, rows) in &home.space.tables {
+        for (table, rows) in home.space.tables.iter() {
             rows.check(&format!("{:?} ", self.namespace), self.report);
             if !table.starts_with('_') {
                 self.report.records += rows.len() as u64;
@@ -308,7 +308,7 @@ fn strangers(own: &Folder, home: &Home) -> Result<Vec<(Folder, String)>> {
         })?;
     }
     if let Some(records) = own.sub(RECORDS).map_err(|error| failed(&error))? {
-        for (table, rows) in &home.space.tables {
+        for (table, rows) in home.space.tables.iter() {
             let Some(folder) = records.sub(table).map_err(|error| failed(&error))? else {
                 continue;
             };

@@ -8,7 +8,8 @@ use super::draft::{Draft, Work};
 use super::group::{self, Prepared};
 use super::space::Space;
 use super::store::{State, Store, closed, lock};
-use super::writer::{Answer, Asked, Group, poisoned};
+use super::writer::{Answer, Asked, GROUP, Group, poisoned};
+use crate::driver::Committed;
 use crate::drivers::{io_error, kernel};
 use crate::error::{Error, Kind, Result};
 use crate::schema::Namespace;
@@ -53,7 +54,6 @@ fn commit(store: &Store, group: &mut Group<'_>) -> Result<Vec<Answer>> {
     }
     let Some(first) = group.asked().first() else { return Ok(Vec::new()) };
     let _held = store.lock.hold(store.deadline(first.since))?;
-    store.catch_up()?;
     store.bring_in(&first.batch.namespace)?;
     let (answers, prepared) = draft(store, group)?;
     let Some(prepared) = prepared else { return Ok(answers) };
@@ -74,22 +74,32 @@ fn commit(store: &Store, group: &mut Group<'_>) -> Result<Vec<Answer>> {
 fn draft(store: &Store, group: &mut Group<'_>) -> Result<(Vec<Answer>, Option<Prepared>)> {
     let state = store.state();
     let time = now().max(state.time);
-    let mut drafts: BTreeMap<Namespace, Draft> = BTreeMap::new();
-    let mut spaces: BTreeMap<Namespace, Arc<Space>> = BTreeMap::new();
+    let mut drafts: BTreeMap<Namespace, (Arc<Space>, Draft)> = BTreeMap::new();
     let mut names = kernel::Map::default();
-    let mut answers = Vec::new();
+    let (mut answers, mut undo) = (Vec::with_capacity(GROUP), Vec::new());
     while let Some(asked) = group.at(answers.len(), |namespace| state.home(namespace).is_ok()) {
         let namespace = &asked.batch.namespace;
-        let home = state.home(namespace)?;
-        let space = spaces.entry(namespace.clone()).or_insert_with(|| Arc::clone(&home.space));
-        let draft = drafts.entry(namespace.clone()).or_insert_with(|| Draft::new(space));
-        let known = match home.operations.replay(&asked.batch) {
-            Ok(None) => draft.operations.replay(&asked.batch),
-            known => known,
-        };
-        let answer = match known {
+        if !drafts.contains_key(namespace) {
+            let space = Arc::clone(&state.home(namespace)?.space);
+            let draft = Draft::new(&space);
+            drafts.insert(namespace.clone(), (space, draft));
+        }
+        let (space, draft) = drafts.get_mut(namespace).ok_or_else(closed)?;
+        let answer = match replay(&state, draft, asked) {
             Ok(Some(committed)) => Ok(committed),
-            Ok(None) => apply(store, &state, space, draft, &mut names, asked, time),
+            Ok(None) => {
+                undo.clear();
+                let mut work = Work {
+                    store,
+                    namespace,
+                    names: &state.names,
+                    changed_names: &mut names,
+                    space,
+                    draft,
+                    undo: &mut undo,
+                };
+                work.apply(asked, time)
+            }
             Err(error) => Err(error),
         };
         answers.push(answer);
@@ -97,36 +107,32 @@ fn draft(store: &Store, group: &mut Group<'_>) -> Result<(Vec<Answer>, Option<Pr
     drop(state);
     let is_named =
         |namespace: &Namespace| names.keys().any(|key| key.first() == namespace.as_str());
-    drafts.retain(|namespace, draft| !draft.is_empty() || is_named(namespace));
-    let prepared = group::prepare(store, &spaces, time, drafts, names)?;
+    drafts.retain(|namespace, (_, draft)| !draft.is_empty() || is_named(namespace));
+    let prepared = group::prepare(store, time, drafts, names)?;
     Ok((answers, prepared))
 }
 
-fn apply(
-    store: &Store,
-    state: &State,
-    space: &Space,
-    draft: &mut Draft,
-    names: &mut kernel::Map<crate::schema::Key, Option<Arc<kernel::Stored>>>,
-    asked: &Asked,
-    time: i64,
-) -> Answer {
-    asked.batch.validate()?;
-    let mut work = Work {
-        store,
-        namespace: &asked.batch.namespace,
-        names: &state.names,
-        changed_names: names,
-        space,
-        draft,
-        undo: Vec::new(),
-    };
-    let committed = kernel::apply(&mut work, time, &asked.batch)?;
-    if let (Some(operation), Some(digest)) = (&asked.batch.operation, asked.digest) {
-        draft.operations.remember(operation.clone(), digest, committed.clone());
-        draft.remembered.push((operation.clone(), digest, committed.clone()));
+/// What the commit answered before, if its operation id is known.
+fn replay(state: &State, draft: &Draft, asked: &Asked) -> Result<Option<Committed>> {
+    let Asked { batch, .. } = asked;
+    if batch.operation.is_none() {
+        return Ok(None);
     }
-    Ok(committed)
+    match state.home(&batch.namespace)?.operations.replay(batch) {
+        Ok(None) => draft.operations.replay(batch),
+        known => known,
+    }
+}
+
+impl Work<'_> {
+    fn apply(&mut self, asked: &Asked, time: i64) -> Answer {
+        let committed = kernel::apply(self, time, &asked.batch)?;
+        if let (Some(operation), Some(digest)) = (&asked.batch.operation, asked.digest) {
+            self.draft.operations.remember(operation.clone(), digest, committed.clone());
+            self.draft.remembered.push((operation.clone(), digest, committed.clone()));
+        }
+        Ok(committed)
+    }
 }
 
 /// Makes a prepared group count: the journal, then everybody's knowledge of it.
@@ -135,7 +141,7 @@ fn write(store: &Store, prepared: Prepared) -> Result<()> {
     let cannot = |error: &std::io::Error| {
         io_error(error, "the journal cannot be written", &store.base.place("journal.0"))
     };
-    let after = store.journal.append(before, &prepared.frame).map_err(|error| cannot(&error))?;
+    let after = store.journal.append(before, prepared.frame).map_err(|error| cannot(&error))?;
     if store.options.sync()
         && let Err(error) = store.journal.sync(before.number)
     {

@@ -1,14 +1,15 @@
 //! What a group of commits would change, on top of what has been committed: nothing of it is seen by
 //! anybody before it is in the journal.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::changes::{Place, StreamValue};
 use super::reading;
-use super::space::Space;
+use super::space::{Space, name_key};
 use super::store::Store;
+use super::streams::{Slot, StreamDraft, Streams};
 use crate::driver::{Blob, Committed, Entry, Hash, Head};
+use crate::drivers::kernel::built_in::stream_record;
 use crate::drivers::kernel::{
     BlobState, Ground, Map, Operations, Rows, Stored, StreamKey, floor_of, is_names,
 };
@@ -20,27 +21,15 @@ use crate::schema::{
 /// The changes of a group in one namespace; `None` is something removed.
 #[derive(Debug)]
 pub(super) struct Draft {
+    /// The key of the namespace's own record, once somebody has asked for it.
+    name: Option<Key>,
     pub(super) records: Map<Key, Option<Arc<Stored>>>,
-    pub(super) streams: Map<StreamKey, Option<StreamDraft>>,
+    pub(super) streams: Streams,
     pub(super) blobs: Map<Hash, Option<BlobState>>,
     pub(super) bytes: Map<Hash, Blob>,
     pub(super) floors: [u64; 4],
     pub(super) operations: Operations,
     pub(super) remembered: Vec<(OperationId, [u8; 32], Committed)>,
-}
-
-/// A stream with changes.
-#[derive(Debug, Clone)]
-pub(super) struct StreamDraft {
-    /// The head as it would be, and where the lines are that are on the disk.
-    pub(super) value: StreamValue,
-    /// True when the group made it.
-    pub(super) born: bool,
-    /// Entries below this are gone.
-    pub(super) kept_from: u64,
-    pub(super) fresh: Vec<Arc<Entry>>,
-    ids: Map<EntryId, usize>,
-    pub(super) rewritten: BTreeMap<u64, Arc<Entry>>,
 }
 
 /// A commit at work in a draft.
@@ -53,12 +42,13 @@ pub(super) struct Work<'a> {
     pub(super) changed_names: &'a mut Map<Key, Option<Arc<Stored>>>,
     pub(super) space: &'a Space,
     pub(super) draft: &'a mut Draft,
-    pub(super) undo: Vec<Undo>,
+    /// Empty when the commit begins.
+    pub(super) undo: &'a mut Vec<Undo>,
 }
 
 /// What the draft had in a place: nothing, something, or that it is removed.
 #[allow(clippy::option_option, reason = "the outer one is the draft's, the inner one the store's")]
-type Before<T> = Option<Option<T>>;
+pub(super) type Before<T> = Option<Option<T>>;
 
 /// How to take one step back: mostly what the draft had there before.
 #[derive(Debug)]
@@ -67,18 +57,21 @@ pub(super) enum Undo {
     Floor(usize, u64),
     Blob(Hash, Before<BlobState>),
     Bytes(Hash),
-    Stream(StreamKey, Before<StreamDraft>),
-    Head(StreamKey, StreamValue),
-    Pushed(StreamKey),
-    Trimmed(StreamKey, u64, Place),
-    Rewritten(StreamKey, u64, Option<Arc<Entry>>),
+    // Streams by their places.
+    Stream(usize, Box<Before<StreamDraft>>),
+    Head(usize, StreamValue),
+    /// With what [`StreamDraft::push`] answered.
+    Pushed(usize, Option<usize>),
+    Trimmed(usize, u64, Place),
+    Rewritten(usize, u64, Option<Arc<Entry>>),
 }
 
 impl Draft {
     pub(super) fn new(space: &Space) -> Self {
         Self {
+            name: None,
             records: Map::default(),
-            streams: Map::default(),
+            streams: Streams::default(),
             blobs: Map::default(),
             bytes: Map::default(),
             floors: space.floors,
@@ -96,63 +89,38 @@ impl Draft {
     }
 }
 
-impl StreamDraft {
-    fn over(value: StreamValue, born: bool) -> Self {
-        let kept_from = value.first;
-        Self {
-            value,
-            born,
-            kept_from,
-            fresh: Vec::new(),
-            ids: Map::default(),
-            rewritten: BTreeMap::new(),
-        }
-    }
-
-    /// The entry as it would be, if the draft has it.
-    fn drafted(&self, number: u64) -> Option<&Arc<Entry>> {
-        self.rewritten.get(&number).or_else(|| {
-            let place = self.fresh.partition_point(|entry| entry.number < number);
-            self.fresh.get(place).filter(|entry| entry.number == number)
-        })
-    }
-
-    /// What the draft adds, as it would be.
-    pub(super) fn added(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        let kept = self.fresh.iter().filter(|entry| entry.number >= self.kept_from);
-        kept.map(|entry| self.rewritten.get(&entry.number).unwrap_or(entry))
-    }
-}
-
 impl Work<'_> {
+    /// The stream as it would be, whether or not anything of the group has asked for it.
     fn value(&self, key: &StreamKey) -> Option<&StreamValue> {
         match self.draft.streams.get(key) {
-            Some(draft) => draft.as_ref().map(|draft| &draft.value),
+            Some(slot) => slot.value(),
             None => self.space.streams.get(key),
         }
     }
 
-    /// The stream, for changing it; `None` when it is not there.
-    fn stream(&mut self, key: &StreamKey) -> Option<&mut StreamDraft> {
-        if !self.draft.streams.contains_key(key) {
-            let value = self.space.streams.get(key)?.clone();
-            self.draft.streams.insert(key.clone(), Some(StreamDraft::over(value, false)));
-        }
-        self.draft.streams.get_mut(key)?.as_mut()
+    /// The stream, for asking its file or changing it, and its place.
+    fn stream(&mut self, key: &StreamKey) -> Option<(usize, &mut Slot)> {
+        let place = self.draft.streams.place_of(key, self.space);
+        Some((place, self.draft.streams.at(place)?))
+    }
+
+    /// The stream, for changing it, and its place; `None` when it is not there.
+    fn change(&mut self, key: &StreamKey) -> Option<(usize, &mut StreamDraft)> {
+        let (place, slot) = self.stream(key)?;
+        Some((place, slot.change()?))
     }
 
     /// The stream as the disk has it; `None` when the group made it.
     fn on_disk(&self, key: &StreamKey) -> Option<&StreamValue> {
-        let born = matches!(self.draft.streams.get(key), Some(Some(draft)) if draft.born);
-        if born { None } else { self.space.streams.get(key) }
+        match self.draft.streams.get(key) {
+            Some(slot) => slot.on_disk(),
+            None => self.space.streams.get(key),
+        }
     }
 
-    /// The smallest number there may be.
-    fn kept_from(&self, key: &StreamKey) -> u64 {
-        match self.draft.streams.get(key) {
-            Some(Some(draft)) => draft.kept_from,
-            _ => 0,
-        }
+    /// The stream with its changes.
+    fn drafted(&self, key: &StreamKey) -> Option<&StreamDraft> {
+        self.draft.streams.get(key)?.drafted()
     }
 
     fn slot(&mut self, key: &Key) -> &mut Map<Key, Option<Arc<Stored>>> {
@@ -165,9 +133,8 @@ impl Work<'_> {
 
     /// Entries of the disk that are still there, below a number.
     fn below(&self, key: &StreamKey, before: u64) -> Result<Vec<Entry>> {
-        let (Some(value), kept) = (self.on_disk(key), self.kept_from(key)) else {
-            return Ok(Vec::new());
-        };
+        let Some(value) = self.on_disk(key) else { return Ok(Vec::new()) };
+        let kept = self.drafted(key).map_or(0, |draft| draft.kept_from);
         let Some(to) = before.checked_sub(1) else { return Ok(Vec::new()) };
         reading::stretch(self.store, self.namespace, key, value, kept..=to)
     }
@@ -179,7 +146,7 @@ impl Work<'_> {
         before: u64,
         removed: &mut dyn FnMut(&Entry),
     ) -> Result<()> {
-        let draft = self.draft.streams.get(key).and_then(Option::as_ref);
+        let draft = self.drafted(key);
         for entry in self.below(key, before)? {
             let drafted = draft.and_then(|draft| draft.rewritten.get(&entry.number));
             removed(drafted.map_or(&entry, |entry| entry));
@@ -191,7 +158,6 @@ impl Work<'_> {
     }
 
     fn take_one_back(&mut self, step: Undo) {
-        let streams = &mut self.draft.streams;
         match step {
             Undo::Record(key, old) => {
                 let slot = self.slot(&key);
@@ -204,27 +170,29 @@ impl Work<'_> {
             Undo::Blob(hash, Some(old)) => drop(self.draft.blobs.insert(hash, old)),
             Undo::Blob(hash, None) => drop(self.draft.blobs.remove(&hash)),
             Undo::Bytes(hash) => drop(self.draft.bytes.remove(&hash)),
-            Undo::Stream(key, Some(old)) => drop(streams.insert(key, old)),
-            Undo::Stream(key, None) => drop(streams.remove(&key)),
-            Undo::Head(key, value) => {
-                if let Some(Some(draft)) = streams.get_mut(&key) {
+            Undo::Stream(place, old) => {
+                if let Some(slot) = self.draft.streams.at(place) {
+                    slot.draft = *old;
+                }
+            }
+            Undo::Head(place, value) => {
+                if let Some(draft) = self.draft.streams.changed_at(place) {
                     draft.value = value;
                 }
             }
-            Undo::Pushed(key) => {
-                let Some(Some(draft)) = streams.get_mut(&key) else { return };
-                if let Some(id) = draft.fresh.pop().and_then(|entry| entry.id.clone()) {
-                    draft.ids.remove(&id);
+            Undo::Pushed(place, before) => {
+                if let Some(draft) = self.draft.streams.changed_at(place) {
+                    draft.pop(before);
                 }
             }
-            Undo::Trimmed(key, kept_from, place) => {
-                if let Some(Some(draft)) = streams.get_mut(&key) {
+            Undo::Trimmed(place, kept_from, lines) => {
+                if let Some(draft) = self.draft.streams.changed_at(place) {
                     draft.kept_from = kept_from;
-                    draft.value.place = place;
+                    draft.value.place = lines;
                 }
             }
-            Undo::Rewritten(key, number, old) => {
-                let Some(Some(draft)) = streams.get_mut(&key) else { return };
+            Undo::Rewritten(place, number, old) => {
+                let Some(draft) = self.draft.streams.changed_at(place) else { return };
                 match old {
                     Some(old) => drop(draft.rewritten.insert(number, old)),
                     None => drop(draft.rewritten.remove(&number)),
@@ -242,12 +210,11 @@ impl Ground for Work<'_> {
 
     fn is_empty(&self) -> bool {
         let records = |table: &Table| {
-            let there = self.space.tables.get(table.name).map_or(0, |rows| rows.len());
+            let there = self.space.tables.get(table).map_or(0, |rows| rows.len());
             let mut count = there;
             for (key, stored) in &self.draft.records {
                 if key.table().name == table.name {
-                    let was =
-                        self.space.tables.get(table.name).is_some_and(|r| r.get(key).is_some());
+                    let was = self.space.tables.get(table).is_some_and(|r| r.get(key).is_some());
                     count = count + usize::from(stored.is_some()) - usize::from(was);
                 }
             }
@@ -258,8 +225,23 @@ impl Ground for Work<'_> {
             && records(&crate::schema::STREAMS) == 0
             && records(&crate::schema::BLOBS) == 0
             // What this commit made the built-in tables have not been told of yet.
-            && self.draft.streams.values().all(Option::is_none)
+            && self.draft.streams.all().iter().all(|slot| slot.drafted().is_none())
             && self.draft.blobs.values().all(Option::is_none)
+    }
+
+    fn stream_record(&mut self, key: &StreamKey) -> Result<Key> {
+        match self.stream(key) {
+            Some((_, slot)) => slot.record(),
+            None => stream_record(key),
+        }
+    }
+
+    fn name_record(&mut self, namespace: &Namespace) -> Result<Key> {
+        let name = match self.draft.name.take() {
+            Some(name) => name,
+            None => name_key(namespace)?,
+        };
+        Ok(self.draft.name.insert(name).clone())
     }
 
     fn stored(&self, key: &Key) -> Result<Option<Arc<Stored>>> {
@@ -330,11 +312,11 @@ impl Ground for Work<'_> {
     }
 
     fn entry(&self, key: &StreamKey, number: u64) -> Result<Option<Arc<Entry>>> {
-        let draft = match self.draft.streams.get(key) {
-            Some(Some(draft)) if number < draft.kept_from => return Ok(None),
-            Some(Some(draft)) => draft.drafted(number),
-            Some(None) => return Ok(None),
-            None => None,
+        let draft = match self.draft.streams.get(key).map(|slot| &slot.draft) {
+            Some(Some(Some(draft))) if number < draft.kept_from => return Ok(None),
+            Some(Some(Some(draft))) => draft.entry(number),
+            Some(Some(None)) => return Ok(None),
+            Some(None) | None => None,
         };
         if let Some(drafted) = draft {
             return Ok(Some(Arc::clone(drafted)));
@@ -344,43 +326,45 @@ impl Ground for Work<'_> {
         Ok(found.into_iter().next().map(Arc::new))
     }
 
-    fn by_id(&self, key: &StreamKey, id: &EntryId) -> Result<Option<Arc<Entry>>> {
-        let number = match self.draft.streams.get(key) {
-            Some(Some(draft)) => draft.ids.get(id).and_then(|place| draft.fresh.get(*place)),
-            Some(None) => return Ok(None),
-            None => None,
-        };
-        let number = match (number, self.on_disk(key)) {
-            (Some(fresh), _) => Some(fresh.number),
-            (None, Some(value)) => reading::number_of(self.store, self.namespace, key, value, id)?,
-            (None, None) => None,
+    fn by_id(&mut self, key: &StreamKey, id: &EntryId) -> Result<Option<Arc<Entry>>> {
+        let (store, namespace) = (self.store, self.namespace);
+        let Some((_, slot)) = self.stream(key) else { return Ok(None) };
+        if matches!(slot.draft, Some(None)) {
+            return Ok(None);
+        }
+        let fresh = slot.drafted().and_then(|draft| draft.number_of(id));
+        let number = match (fresh, slot.on_disk().is_some(), &slot.base) {
+            (None, true, Some(value)) => {
+                let index = slot.index.get_or_insert_with(|| store.index(namespace, key, value));
+                reading::number_of(store, namespace, key, value, index, id)?
+            }
+            (fresh, ..) => fresh,
         };
         number.map_or(Ok(None), |number| self.entry(key, number))
     }
 
-    fn make_stream(&mut self, key: &StreamKey, head: Head) {
-        let Head { birth, first, last, count, bytes, updated } = head;
-        let place = Place::default();
-        let value = StreamValue { birth, first, last, count, bytes, updated, version: 0, place };
-        let draft = StreamDraft::over(value, true);
-        let old = self.draft.streams.insert(key.clone(), Some(draft));
-        self.undo.push(Undo::Stream(key.clone(), old));
+    fn adds(&self, key: &StreamKey, id: &EntryId) -> bool {
+        let kept = |draft: &StreamDraft| draft.number_of(id).is_some_and(|n| n >= draft.kept_from);
+        self.drafted(key).is_some_and(kept)
+    }
+
+    fn make_stream(&mut self, key: &StreamKey, head: &Head) {
+        let Some((place, slot)) = self.stream(key) else { return };
+        let old = slot.draft.replace(Some(StreamDraft::made(head)));
+        self.undo.push(Undo::Stream(place, Box::new(old)));
     }
 
     fn set_head(&mut self, key: &StreamKey, head: Head) {
-        if let Some(draft) = self.stream(key) {
-            let old = draft.value.clone();
-            draft.value.set_head(&head);
-            self.undo.push(Undo::Head(key.clone(), old));
-        }
+        let Some((place, draft)) = self.change(key) else { return };
+        let old = draft.value.clone();
+        draft.value.set_head(&head);
+        self.undo.push(Undo::Head(place, old));
     }
 
     fn push(&mut self, key: &StreamKey, entry: Arc<Entry>) {
-        if let Some(draft) = self.stream(key) {
-            draft.ids.extend(entry.id.clone().map(|id| (id, draft.fresh.len())));
-            draft.fresh.push(entry);
-            self.undo.push(Undo::Pushed(key.clone()));
-        }
+        let Some((place, draft)) = self.change(key) else { return };
+        let before = draft.push(entry);
+        self.undo.push(Undo::Pushed(place, before));
     }
 
     fn trim(
@@ -395,8 +379,8 @@ impl Ground for Work<'_> {
             Some(value) => reading::from(self.store, self.namespace, key, value, before)?,
             None => (None, 0),
         };
-        let Some(draft) = self.stream(key) else { return Ok(None) };
-        let undo = Undo::Trimmed(key.clone(), draft.kept_from, draft.value.place);
+        let Some((place, draft)) = self.change(key) else { return Ok(None) };
+        let undo = Undo::Trimmed(place, draft.kept_from, draft.value.place);
         // Beyond the end it empties the stream; what the same group adds afterwards stays.
         let last = draft.fresh.last().map_or(0, |entry| entry.number).max(draft.value.last);
         draft.kept_from = draft.kept_from.max(before.min(last.saturating_add(1)));
@@ -410,10 +394,9 @@ impl Ground for Work<'_> {
 
     fn rewrite(&mut self, key: &StreamKey, entry: Arc<Entry>) {
         let number = entry.number;
-        if let Some(draft) = self.stream(key) {
-            let old = draft.rewritten.insert(number, entry);
-            self.undo.push(Undo::Rewritten(key.clone(), number, old));
-        }
+        let Some((place, draft)) = self.change(key) else { return };
+        let old = draft.rewritten.insert(number, entry);
+        self.undo.push(Undo::Rewritten(place, number, old));
     }
 
     fn drop_stream(&mut self, key: &StreamKey, removed: &mut dyn FnMut(&Entry)) -> Result<bool> {
@@ -424,8 +407,9 @@ impl Ground for Work<'_> {
         if !self.space.blobs.is_empty() || !self.draft.blobs.is_empty() {
             self.tell_below(key, u64::MAX, removed)?;
         }
-        let old = self.draft.streams.insert(key.clone(), None);
-        self.undo.push(Undo::Stream(key.clone(), old));
+        let Some((place, slot)) = self.stream(key) else { return Ok(false) };
+        let old = slot.draft.replace(None);
+        self.undo.push(Undo::Stream(place, Box::new(old)));
         Ok(true)
     }
 

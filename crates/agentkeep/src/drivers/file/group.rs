@@ -12,15 +12,17 @@ use super::changes::{
     BlobChange, Group, Lines, OperationChange, Place, RecordChange, SpaceChange, StreamChange,
     StreamValue,
 };
-use super::draft::{Draft, StreamDraft};
+use super::draft::Draft;
 use super::folder::Folder;
+use super::journal::Frame;
 use super::layout::{self, BLOBS, LOGS};
 use super::space::{Install, Space, fingerprint, owned};
 use super::store::Store;
+use super::streams::{Slot, StreamDraft};
 use super::{line, reading};
 use crate::driver::{Entry, Hash};
 use crate::drivers::io_error;
-use crate::drivers::kernel::built_in::{blob_record, stream_record};
+use crate::drivers::kernel::built_in::blob_record;
 use crate::drivers::kernel::{Map, Stored, StreamKey};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
@@ -28,13 +30,15 @@ use crate::schema::{Key, Namespace};
 
 /// A new file of a stream is made only if less than this was trimmed from it.
 const WASTE: u64 = 1 << 20;
+/// Room in a frame for all but lines.
+const FRAME: usize = 4 << 10;
 
 /// A group whose lines and blobs are in their files, where they do not count yet.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) time: i64,
     /// For the journal.
-    pub(super) frame: Vec<u8>,
+    pub(super) frame: Frame,
     /// For memory.
     pub(super) installs: Vec<(Namespace, Install)>,
     pub(super) names: Map<Key, Option<Arc<Stored>>>,
@@ -65,24 +69,21 @@ struct Written {
 /// Writes what the drafts need on the disk, except the journal.
 pub(super) fn prepare(
     store: &Store,
-    spaces: &BTreeMap<Namespace, Arc<Space>>,
     time: i64,
-    drafts: BTreeMap<Namespace, Draft>,
+    drafts: BTreeMap<Namespace, (Arc<Space>, Draft)>,
     names: Map<Key, Option<Arc<Stored>>>,
 ) -> Result<Option<Prepared>> {
     let mut prepared = Prepared {
         time,
-        frame: Vec::new(),
+        frame: Frame::with_room(0),
         installs: Vec::new(),
         names: Map::default(),
         added: Vec::new(),
         obsolete: Vec::new(),
     };
     let mut changes = Vec::new();
-    let mut drafts: Vec<(Namespace, Draft)> = drafts.into_iter().collect();
-    let none = Space::new(store.schema);
-    for (namespace, draft) in &mut drafts {
-        let base = spaces.get(namespace).map_or(&none, |space| &**space);
+    let mut drafts: Vec<(Namespace, (Arc<Space>, Draft))> = drafts.into_iter().collect();
+    for (namespace, (base, draft)) in &mut drafts {
         let writing = Writing { store, namespace, base };
         changes.push(writing.change(draft, &names, &mut prepared)?);
     }
@@ -91,12 +92,14 @@ pub(super) fn prepare(
         return Ok(None);
     }
     let group = Group { time, spaces: changes };
-    prepared.frame = postcard::to_stdvec(&group).map_err(|error| {
+    let lines = group.spaces.iter().flat_map(|space| &space.lines);
+    let frame = Frame::with_room(lines.map(|lines| lines.text.len()).sum::<usize>() + FRAME);
+    prepared.frame = postcard::to_extend(&group, frame).map_err(|error| {
         Error::new(Kind::InvalidInput, "the commit has no form in the journal").caused_by(error)
     })?;
     drop(group);
     prepared.names = names;
-    for (namespace, draft) in drafts {
+    for (namespace, (_, draft)) in drafts {
         prepared.installs.push((namespace, install(draft)));
     }
     Ok(Some(prepared))
@@ -104,9 +107,10 @@ pub(super) fn prepare(
 
 fn install(draft: Draft) -> Install {
     let value = |draft: Option<StreamDraft>| draft.map(|draft| draft.value);
+    let changed = |slot: Slot| Some((slot.key, value(slot.draft?)));
     Install {
         records: draft.records.into_iter().collect(),
-        streams: draft.streams.into_iter().map(|(key, draft)| (key, value(draft))).collect(),
+        streams: draft.streams.into_all().into_iter().filter_map(changed).collect(),
         blobs: draft.blobs.into_iter().collect(),
         floors: draft.floors,
         operations: draft.remembered,
@@ -152,7 +156,7 @@ impl Writing<'_> {
                     size: state.size,
                     references: state.references,
                     unreferenced_since: state.unreferenced_since,
-                    version: version(draft, self.base, &blob_record(*hash)?),
+                    version: version(&draft.records, self.base, &blob_record(*hash)?),
                 })
             });
             Ok((*hash.as_bytes(), change.transpose()?))
@@ -174,7 +178,7 @@ impl Writing<'_> {
         let mut tables: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for (key, stored) in &draft.records {
             let name = key.table().name;
-            let Some(rows) = self.base.tables.get(name) else { continue };
+            let Some(rows) = self.base.tables.get(key.table()) else { continue };
             let (count, sum) = tables.entry(name).or_insert_with(|| {
                 (rows.len() as u64, self.base.sums.get(name).copied().unwrap_or(0))
             });
@@ -196,12 +200,11 @@ impl Writing<'_> {
         prepared: &mut Prepared,
     ) -> Result<(Vec<StreamChange<'d>>, Vec<Lines<'d>>)> {
         let (mut streams, mut lines) = (Vec::new(), Vec::new());
-        let mut keys: Vec<StreamKey> = draft.streams.keys().cloned().collect();
-        keys.sort();
-        for key in keys {
-            let base = self.base.streams.get(&key);
-            let version = version(draft, self.base, &stream_record(&key)?);
-            let Some(Some(stream)) = draft.streams.get_mut(&key) else {
+        let Draft { streams: all, records, .. } = draft;
+        for slot in all.changed() {
+            let version = version(records, self.base, &slot.record()?);
+            let (key, base) = (slot.key.clone(), slot.base.as_ref());
+            let Some(Some(stream)) = &mut slot.draft else {
                 // Made and dropped within the group: nobody needs to know.
                 let Some(base) = base else { continue };
                 self.obsolete_lines(&key, base, prepared);
@@ -214,8 +217,8 @@ impl Writing<'_> {
             };
             stream.value.version = version;
             if !stream.born && base == Some(&stream.value) {
-                // Only looked at.
-                draft.streams.remove(&key);
+                // What was done was taken back.
+                slot.draft = None;
                 continue;
             }
             let written = self.stream(&key, base, stream)?;
@@ -271,10 +274,10 @@ impl Writing<'_> {
             let kept = draft.kept_from..=u64::MAX;
             for old in reading::stretch(self.store, self.namespace, key, base, kept)? {
                 let new = draft.rewritten.get(&old.number).map_or(&old, |new| new);
-                text.push_str(&line::write(value.birth, new));
+                line::push(&mut text, value.birth, new);
             }
             for entry in draft.added() {
-                text.push_str(&line::write(value.birth, entry));
+                line::push(&mut text, value.birth, entry);
             }
             let (file, number, folder) =
                 self.new_file(key, base, base.place.file + 1).map_err(|error| cannot(&error))?;
@@ -289,8 +292,8 @@ impl Writing<'_> {
             value.place = Place { file: number, start: 0, end: text.len() as u64 };
             return Ok(Written { value, lines: None, entries: Vec::new() });
         }
-        let mut text = String::new();
-        let mut entries = Vec::new();
+        let mut text = String::with_capacity(draft.added().map(|entry| line::room(entry)).sum());
+        let mut entries = Vec::with_capacity(draft.fresh.len());
         let file = match on_disk {
             Some(base) => self.store.file(self.namespace, key, base).and_then(|file| {
                 file.ok_or_else(|| std::io::Error::other("the stream's file is missing"))
@@ -300,9 +303,10 @@ impl Writing<'_> {
         let file = file.map_err(|error| cannot(&error))?;
         let at = value.place.end;
         for entry in draft.added() {
-            let line = line::write(value.birth, entry);
-            entries.push((at + text.len() as u64, line.len() as u64, Arc::clone(entry)));
-            text.push_str(&line);
+            let start = text.len();
+            line::push(&mut text, value.birth, entry);
+            let length = text.len() - start;
+            entries.push((at + start as u64, length as u64, Arc::clone(entry)));
         }
         file.write_all_at(text.as_bytes(), at).map_err(|error| cannot(&error))?;
         value.place.end = at + text.len() as u64;
@@ -396,10 +400,10 @@ impl Writing<'_> {
 }
 
 /// The version that a built-in record has then.
-fn version(draft: &Draft, base: &Space, key: &Key) -> u64 {
-    let there = match draft.records.get(key) {
+fn version(records: &Map<Key, Option<Arc<Stored>>>, base: &Space, key: &Key) -> u64 {
+    let there = match records.get(key) {
         Some(stored) => stored.as_ref(),
-        None => base.tables.get(key.table().name).and_then(|rows| rows.get(key)),
+        None => base.tables.get(key.table()).and_then(|rows| rows.get(key)),
     };
     there.map_or(0, |stored| stored.record.version)
 }

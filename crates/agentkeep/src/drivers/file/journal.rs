@@ -37,6 +37,25 @@ pub(super) struct Header {
     pub(super) ended: u64,
 }
 
+/// The payload of a frame, with room before it for what the journal puts there.
+#[derive(Debug)]
+pub(super) struct Frame(Vec<u8>);
+
+impl Frame {
+    /// An empty one that may grow to so many bytes before it has to move.
+    pub(super) fn with_room(bytes: usize) -> Self {
+        let mut frame = Vec::with_capacity(PREFIX + bytes);
+        frame.resize(PREFIX, 0);
+        Self(frame)
+    }
+}
+
+impl Extend<u8> for Frame {
+    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
+        self.0.extend(bytes);
+    }
+}
+
 /// Both files, open.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -110,14 +129,13 @@ impl Journal {
     }
 
     /// Writes a frame behind `at`, without syncing it; answers the place behind it.
-    pub(super) fn append(&self, at: Position, payload: &[u8]) -> Result<Position> {
+    pub(super) fn append(&self, at: Position, Frame(mut frame): Frame) -> Result<Position> {
+        let (prefix, payload) = frame.split_at_mut(PREFIX);
         let chain = sum(at.chain, payload);
         let length = u32::try_from(payload.len())
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::FileTooLarge))?;
-        let mut frame = Vec::with_capacity(PREFIX + payload.len());
-        frame.extend(length.to_le_bytes());
-        frame.extend(chain.to_le_bytes());
-        frame.extend(payload);
+        prefix[..4].copy_from_slice(&length.to_le_bytes());
+        prefix[4..].copy_from_slice(&chain.to_le_bytes());
         self.file(at.number).write_all_at(&frame, at.end)?;
         Ok(Position { end: at.end + frame.len() as u64, chain, ..at })
     }
@@ -182,10 +200,15 @@ mod tests {
     fn frames_of_an_earlier_turn_are_never_taken_for_new_ones() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, _) = Journal::open(&Folder::open(folder.path()).unwrap()).unwrap();
+        let append = |at, payload: &[u8]| {
+            let mut frame = Frame::with_room(0);
+            frame.extend(payload.iter().copied());
+            journal.append(at, frame).unwrap()
+        };
         let turn = |number, frames: &[&[u8]]| {
             let mut at = journal.begin(number, 0, false).unwrap();
             for frame in frames {
-                at = journal.append(at, frame).unwrap();
+                at = append(at, frame);
             }
             at
         };
@@ -205,7 +228,7 @@ mod tests {
         assert_eq!(read(6), (vec![b"one".to_vec()], at));
         // A frame written over an abandoned one, with one behind it that is of the same turn.
         turn(8, &[b"one", b"two"]);
-        let at = journal.append(Position::start(8), b"uno").unwrap();
+        let at = append(Position::start(8), b"uno");
         assert_eq!(read(8), (vec![b"uno".to_vec()], at));
     }
 }

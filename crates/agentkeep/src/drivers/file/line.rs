@@ -19,29 +19,35 @@ struct Meta {
     refs: Vec<String>,
 }
 
-/// The line, with its end, of an entry of the stream with this birth token.
-pub(super) fn write(birth: u64, entry: &Entry) -> String {
-    let mut meta = String::with_capacity(128);
-    meta.push_str("\"seq\":");
-    meta.push_str(&entry.number.to_string());
-    if let Some(id) = &entry.id {
-        meta.push_str(",\"id\":");
-        meta.push_str(Json::string(id.as_str()).as_str());
-    }
-    meta.push_str(",\"time\":");
-    meta.push_str(&entry.time.to_string());
-    if let Some(turn) = &entry.turn {
-        meta.push_str(",\"turn\":");
-        meta.push_str(Json::string(turn.as_str()).as_str());
-    }
-    if let Some(rewritten) = entry.rewritten {
-        meta.push_str(",\"rewritten\":");
-        meta.push_str(&rewritten.to_string());
-    }
-    push_refs(&mut meta, &entry.refs);
-    let mut line = seal::seal(&[&birth.to_le_bytes()], &entry.body, &meta);
-    line.push('\n');
-    line
+/// Adds the line, with its end, of an entry of the stream with this birth token. Every append comes
+/// here, so nothing is put together elsewhere first.
+pub(super) fn push(out: &mut String, birth: u64, entry: &Entry) {
+    seal::push(out, &[&birth.to_le_bytes()], &entry.body, |meta| {
+        let mut digits = itoa::Buffer::new();
+        meta.push_str("\"seq\":");
+        meta.push_str(digits.format(entry.number));
+        if let Some(id) = &entry.id {
+            meta.push_str(",\"id\":");
+            Json::push_string(meta, id.as_str());
+        }
+        meta.push_str(",\"time\":");
+        meta.push_str(digits.format(entry.time));
+        if let Some(turn) = &entry.turn {
+            meta.push_str(",\"turn\":");
+            Json::push_string(meta, turn.as_str());
+        }
+        if let Some(rewritten) = entry.rewritten {
+            meta.push_str(",\"rewritten\":");
+            meta.push_str(digits.format(rewritten));
+        }
+        push_refs(meta, &entry.refs);
+    });
+    out.push('\n');
+}
+
+/// Room for the line of an entry, so that the text of many seldom has to move.
+pub(super) fn room(entry: &Entry) -> usize {
+    entry.body.len() + entry.id.as_ref().map_or(0, |id| id.as_str().len()) + 2 * seal::ROOM
 }
 
 /// Adds the member that names blobs, if there are any.

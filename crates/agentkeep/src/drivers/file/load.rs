@@ -57,9 +57,9 @@ pub(super) type Expected = BTreeMap<String, (u64, u64)>;
 /// Marks the tables that have not what they should have.
 pub(super) fn compare(home: &mut Home, base: &Folder, namespace: &Namespace, expected: &Expected) {
     let space = Arc::make_mut(&mut home.space);
-    for (name, rows) in &space.tables {
+    for (name, rows) in space.tables.iter() {
         let there = (rows.len() as u64, space.sums.get(name).copied().unwrap_or(0));
-        let should = expected.get(*name).copied().unwrap_or((0, 0));
+        let should = expected.get(name).copied().unwrap_or((0, 0));
         if there != should && !space.damage.contains_key(name) {
             let place = layout::place(base, namespace, &[RECORDS, name]);
             let what = if there.0 == should.0 {

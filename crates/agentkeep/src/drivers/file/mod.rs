@@ -30,6 +30,8 @@ mod snapshot;
 mod space;
 mod state_file;
 mod store;
+mod streams;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -11,7 +11,7 @@ use super::changes::StreamValue;
 use super::index::{self, Broken};
 use super::layout::{self, LOGS};
 use super::space::Space;
-use super::store::{Store, lock};
+use super::store::{SharedIndex, Store, lock};
 use crate::driver::{Entries, Entry, Head, Read, Stretch, Which};
 use crate::drivers::io_error;
 use crate::drivers::kernel::StreamKey;
@@ -311,14 +311,19 @@ pub(super) fn stretch(
     files.lines(key, value, lines).map_err(Trouble::error)
 }
 
-/// The number of the entry with this id, with the lock held.
+/// The number of the entry with this id, with the lock held; `index` is the one of `value`.
 pub(super) fn number_of(
     store: &Store,
     namespace: &Namespace,
     key: &StreamKey,
     value: &StreamValue,
+    index: &SharedIndex,
     id: &EntryId,
 ) -> Result<Option<u64>> {
+    let lacks = |index: &index::Index| index.covers(value.place) && index.of_id(id).is_empty();
+    if lacks(&lock(index)) {
+        return Ok(None);
+    }
     let files = Files { store, namespace };
     let Some(line) = files.number_of(key, value, id).map_err(Trouble::error)? else {
         return Ok(None);

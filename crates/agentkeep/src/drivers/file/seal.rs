@@ -3,45 +3,62 @@
 //!
 //! A value that is no object, or that has such a member of its own, stands under `value`.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 
 const MARK: &str = "\"_agentkeep\":";
+static FIND_MARK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK));
 const WRAPPED: &str = "{\"value\":";
 /// What stands before the checksum, in the meta of a wrapped value.
 const FLAG: &str = ",\"wrapped\":true";
 const SUM: &str = ",\"crc\":\"";
 /// Eight hexadecimal digits, then `"}}`.
 const AFTER_SUM: usize = 8 + 3;
+/// Bytes that [`push`] adds beside the body and the meta, at most.
+pub(super) const ROOM: usize = 64;
 
 /// The text of `body` with `meta`, members of an object without its braces. `context` is what the
 /// text does not say and what must fit all the same.
 pub(super) fn seal(context: &[&[u8]], body: &Json, meta: &str) -> String {
-    let text = body.as_str();
-    let wrapped =
-        !body.is_object() || (text.contains(MARK) && body.raw_member("_agentkeep").is_some());
-    let mut out = String::with_capacity(text.len() + meta.len() + 64);
+    let mut out = String::with_capacity(body.len() + meta.len() + ROOM);
+    push(&mut out, context, body, |out| out.push_str(meta));
+    out
+}
+
+/// Adds to `out` what [`seal`] gives; `meta` adds its members.
+pub(super) fn push(
+    out: &mut String,
+    context: &[&[u8]],
+    body: &Json,
+    meta: impl FnOnce(&mut String),
+) {
+    let (start, text) = (out.len(), body.as_str());
+    let marked = || FIND_MARK.find(text.as_bytes()).is_some();
+    let wrapped = !body.is_object() || (marked() && body.raw_member("_agentkeep").is_some());
     if wrapped {
         out.push_str(WRAPPED);
         out.push_str(text);
         out.push(',');
     } else {
         out.push_str(&text[..text.len() - 1]);
-        if out.len() > 1 {
+        if text.len() > "{}".len() {
             out.push(',');
         }
     }
     out.push_str(MARK);
     out.push('{');
-    out.push_str(meta);
+    meta(out);
     if wrapped {
         out.push_str(FLAG);
     }
-    let sum = checksum(context, &out);
+    let sum = checksum(context, &out[start..]);
     out.push_str(SUM);
-    out.push_str(&hex(sum));
+    out.extend(hex(sum));
     out.push_str("\"}}");
-    out
 }
 
 /// The body and the meta, as an object, of a text that [`seal`] made.
@@ -56,7 +73,7 @@ pub(super) fn open(context: &[&[u8]], text: &str) -> Result<(Json, String)> {
 fn parts(context: &[&[u8]], text: &str) -> Option<(Json, String)> {
     let (signed, sum) = text.split_at_checked(text.len().checked_sub(SUM.len() + AFTER_SUM)?)?;
     let digits = sum.strip_prefix(SUM)?.strip_suffix("\"}}")?;
-    if digits != hex(checksum(context, signed)) {
+    if !digits.chars().eq(hex(checksum(context, signed))) {
         return None;
     }
     let at = signed.rfind(MARK)?;
@@ -81,8 +98,9 @@ fn checksum(context: &[&[u8]], text: &str) -> u32 {
     crate::schema::checksum(context.iter().copied().chain([text.as_bytes()]))
 }
 
-fn hex(sum: u32) -> String {
-    format!("{sum:08x}")
+fn hex(sum: u32) -> impl Iterator<Item = char> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    (0..8).rev().map(move |place| char::from(DIGITS[(sum >> (4 * place)) as usize & 15]))
 }
 
 #[cfg(test)]

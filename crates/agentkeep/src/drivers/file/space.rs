@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use super::changes::{BlobChange, RecordChange, SpaceChange, StreamValue};
 use super::document;
+use super::tables::Tables;
 use crate::driver::{Committed, Hash, Head, Record};
 use crate::drivers::kernel::built_in::{blob_record, stream_record};
 use crate::drivers::kernel::{BlobState, Operations, Rows, Stored, StreamKey, is_names};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 use crate::schema::{
-    BLOBS, Key, Log, NAMESPACES, Namespace, OperationId, STREAMS, Schema, Stream, Table, Turn,
-    checksum,
+    Key, Log, NAMESPACES, Namespace, OperationId, Schema, Stream, Table, Turn, checksum,
 };
 
 /// A namespace, and what is known of repeated commits.
@@ -28,8 +28,7 @@ pub(super) struct Home {
 #[derive(Debug, Clone)]
 pub(super) struct Space {
     pub(super) schema: &'static Schema,
-    /// All but the store-wide one.
-    pub(super) tables: BTreeMap<&'static str, Arc<Rows>>,
+    pub(super) tables: Tables,
     pub(super) streams: Arc<BTreeMap<StreamKey, StreamValue>>,
     pub(super) blobs: Arc<BTreeMap<Hash, BlobState>>,
     pub(super) floors: [u64; 4],
@@ -90,10 +89,9 @@ impl Home {
 
 impl Space {
     pub(super) fn new(schema: &'static Schema) -> Self {
-        let tables = [&STREAMS, &BLOBS].into_iter().chain(schema.tables.iter().copied());
         Self {
             schema,
-            tables: tables.map(|table| (table.name, Arc::new(Rows::new(table)))).collect(),
+            tables: Tables::new(schema),
             streams: Arc::default(),
             blobs: Arc::default(),
             floors: [0; 4],
@@ -104,7 +102,7 @@ impl Space {
 
     pub(super) fn rows(&self, table: &Table) -> Result<&Rows> {
         self.sound(table.name)?;
-        self.tables.get(table.name).map(|rows| &**rows).ok_or_else(|| {
+        self.tables.get(table).map(|rows| &**rows).ok_or_else(|| {
             Error::new(Kind::InvalidInput, format!("the schema has no table {}", table.name))
         })
     }
@@ -128,7 +126,7 @@ impl Space {
 
     pub(super) fn set_record(&mut self, key: &Key, new: Option<Arc<Stored>>) {
         let name = key.table().name;
-        let Some(rows) = self.tables.get_mut(name) else { return };
+        let Some(rows) = self.tables.get_mut(key.table()) else { return };
         let added = new.as_deref().map_or(0, fingerprint);
         let old = Arc::make_mut(rows).set(key, new);
         let sum = self.sums.entry(name).or_default();

@@ -44,7 +44,7 @@ pub(super) struct Store {
     poisoned: AtomicBool,
 }
 
-type SharedIndex = Arc<Mutex<Index>>;
+pub(super) type SharedIndex = Arc<Mutex<Index>>;
 type FileKey = (Namespace, StreamKey, u64, u32);
 
 /// What this process knows of the store, as of one position of the journal.

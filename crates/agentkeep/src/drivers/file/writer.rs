@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::schema::Namespace;
 
 /// Commits in one group.
-const GROUP: usize = 64;
+pub(super) const GROUP: usize = 64;
 /// Bytes of bodies and blobs after which a group takes no more commits.
 const GROUP_BYTES: usize = MAX_BATCH_BYTES;
 /// What is in the journal is brought into its place when nothing happened for so long.
@@ -32,8 +32,9 @@ pub(super) struct Asked {
 
 type Upkeep = Box<dyn FnOnce(&Store) + Send>;
 
+#[allow(clippy::large_enum_variant, reason = "nearly all are commits, and none is kept for long")]
 enum Job {
-    Commit(Box<Asked>),
+    Commit(Asked),
     Upkeep(Upkeep),
     End,
 }
@@ -71,7 +72,7 @@ impl Writer {
         let digest = batch.operation.is_some().then(|| batch.digest());
         let (answer, answered) = oneshot::channel();
         let asked = Asked { batch, digest, since: Instant::now(), answer };
-        self.jobs.send(Job::Commit(Box::new(asked))).map_err(|_| closed())?;
+        self.jobs.send(Job::Commit(asked)).map_err(|_| closed())?;
         answered.await.map_or_else(|_| Err(closed()), |(answer, _)| answer)
     }
 
@@ -129,7 +130,7 @@ impl Thread {
                 self.queue.recv_timeout(IDLE)
             };
             match job {
-                Ok(Job::Commit(asked)) => self.group(*asked),
+                Ok(Job::Commit(asked)) => self.group(asked),
                 Ok(Job::Upkeep(work)) => work(&self.store),
                 Err(mpsc::RecvTimeoutError::Timeout) => self.settle(),
                 Ok(Job::End) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -153,12 +154,13 @@ impl Thread {
     fn group(&mut self, first: Asked) {
         self.idle = false;
         let mut group = Group {
-            bytes: weight(&first.batch),
-            asked: vec![first],
+            bytes: 0,
+            asked: Vec::with_capacity(GROUP),
             queue: Some(&self.queue),
             held: &mut self.held,
             only: None,
         };
+        group.push(first);
         let answers = committing::answers(&self.store, &mut group);
         for (asked, answer) in group.asked.into_iter().zip(answers) {
             // A caller that went away has its commit all the same.
@@ -188,7 +190,7 @@ impl Group<'_> {
         let grows = place == self.asked.len() && place < GROUP && self.bytes < GROUP_BYTES;
         if let (true, None, Some(queue)) = (grows, self.only, self.queue) {
             match queue.try_recv() {
-                Ok(Job::Commit(asked)) if known(&asked.batch.namespace) => self.push(*asked),
+                Ok(Job::Commit(asked)) if known(&asked.batch.namespace) => self.push(asked),
                 Ok(job) => {
                     *self.held = Some(job);
                     self.queue = None;

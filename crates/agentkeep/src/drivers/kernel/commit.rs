@@ -18,6 +18,8 @@ pub(super) struct Commit<'a, G> {
     pub(super) changed_blobs: BTreeSet<Hash>,
     /// True when it made something, so that the namespace must have its record.
     pub(super) made: bool,
+    /// True when an entry that it may answer instead of adding was there before it.
+    pub(super) met: bool,
 }
 
 /// Applies the whole batch, or nothing of it.
@@ -34,6 +36,7 @@ pub(in crate::drivers) fn apply<G: Ground>(
         changed_streams: Vec::new(),
         changed_blobs: BTreeSet::new(),
         made: false,
+        met: false,
     };
     match commit.run(batch) {
         Ok((replayed, outcomes)) => Ok(Committed { time, replayed, outcomes }),
@@ -93,22 +96,25 @@ impl<G: Ground> Commit<'_, G> {
 
     /// What the batch answers when it is left out, because all appends that allow known entries
     /// have nothing but known ones.
-    fn left_out(&self, batch: &Batch) -> Result<Option<Vec<Outcome>>> {
-        let mut outcomes = vec![Outcome::LeftOut; batch.operations.len()];
-        let (mut appends, mut known) = (0, 0);
-        for (outcome, operation) in outcomes.iter_mut().zip(&batch.operations) {
+    fn left_out(&mut self, batch: &Batch) -> Result<Option<Vec<Outcome>>> {
+        let (mut appends, mut known) = (0, Vec::new());
+        for (place, operation) in batch.operations.iter().enumerate() {
             let Operation::Append(append) = operation else { continue };
             if append.known == Known::Refuse || append.entries.is_empty() {
                 continue;
             }
             // To the end, also when one is new: a later one may be known with another body.
             appends += 1;
-            if let Some(numbers) = self.known(append)? {
-                *outcome = Outcome::Appended { numbers };
-                known += 1;
-            }
+            known.extend(self.known(append)?.map(|numbers| (place, numbers)));
         }
-        Ok((known > 0 && known == appends).then_some(outcomes))
+        if known.is_empty() || known.len() < appends {
+            return Ok(None);
+        }
+        let mut outcomes = vec![Outcome::LeftOut; batch.operations.len()];
+        for (place, numbers) in known {
+            outcomes[place] = Outcome::Appended { numbers };
+        }
+        Ok(Some(outcomes))
     }
 
     /// Counts a reference to each blob once; answers them distinct and in order.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::commit::Commit;
 use super::ground::{Ground, StreamKey, stream_place};
-use crate::driver::{Append, Entry, Hash, Head, NewEntry, Outcome};
+use crate::driver::{Append, Entry, Hash, Head, Known, NewEntry, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 
@@ -15,9 +15,10 @@ impl<G: Ground> Commit<'_, G> {
         let new = there.is_none();
         let head = there.unwrap_or_else(|| self.make_stream(&key));
         let numbers = append.numbers(head.last)?;
+        let looked = append.known == Known::Answer && !self.met;
         let mut bytes = 0;
         for (entry, &number) in append.entries.iter().zip(&numbers) {
-            self.push(&key, entry, number)?;
+            self.push(&key, entry, number, looked)?;
             bytes += entry.body.len() as u64;
         }
         if let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) {
@@ -26,7 +27,7 @@ impl<G: Ground> Commit<'_, G> {
             let bytes = head.bytes + bytes;
             self.set_head(&key, Head { first, last, count, bytes, ..head });
         }
-        if new {
+        if new && append.entries.is_empty() {
             self.changed_streams.push(key);
         }
         self.made = true;
@@ -36,17 +37,18 @@ impl<G: Ground> Commit<'_, G> {
     fn make_stream(&mut self, key: &StreamKey) -> Head {
         let birth = uuid::Uuid::new_v4().as_u64_pair().0;
         let head = Head { birth, first: 1, last: 0, count: 0, bytes: 0, updated: self.time };
-        self.ground.make_stream(key, head.clone());
+        self.ground.make_stream(key, &head);
         head
     }
 
-    fn push(&mut self, key: &StreamKey, new: &NewEntry, number: u64) -> Result<()> {
+    /// With `looked`, the id was not there before the batch.
+    fn push(&mut self, key: &StreamKey, new: &NewEntry, number: u64, looked: bool) -> Result<()> {
         let place = || {
             let id = new.id.iter().map(|id| format!(" entry {id:?}"));
             stream_place(key) + &id.collect::<String>()
         };
         if let Some(id) = &new.id
-            && self.ground.by_id(key, id)?.is_some()
+            && (self.ground.adds(key, id) || (!looked && self.ground.by_id(key, id)?.is_some()))
         {
             return Err(
                 Error::new(Kind::AlreadyExists, "the stream has an entry with this id").at(place())
@@ -67,7 +69,7 @@ impl<G: Ground> Commit<'_, G> {
     }
 
     /// The numbers of an append's entries, when all are known with equal bodies.
-    pub(super) fn known(&self, append: &Append) -> Result<Option<Vec<u64>>> {
+    pub(super) fn known(&mut self, append: &Append) -> Result<Option<Vec<u64>>> {
         let key = (self.ground.log(append.log)?, append.stream.clone());
         if self.ground.head(&key).is_none() {
             return Ok(None);
@@ -86,6 +88,7 @@ impl<G: Ground> Commit<'_, G> {
             }
             numbers.push(old.number);
         }
+        self.met |= !numbers.is_empty();
         Ok((numbers.len() == append.entries.len()).then_some(numbers))
     }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::built_in::blob_body;
+use super::built_in::{blob_body, stream_record};
 use super::rows::Stored;
 use crate::driver::{Blob, Entry, Hash, Head};
 use crate::error::Result;
 use crate::json::Json;
-use crate::schema::{BLOBS, EntryId, Index, Key, Log, NAMESPACES, STREAMS, Stream, Table, Value};
+use crate::schema::{
+    BLOBS, EntryId, Index, Key, Log, NAMESPACES, Namespace, STREAMS, Stream, Table, Value,
+};
 
 /// A stream is named by its log and its name.
 pub(in crate::drivers) type StreamKey = (&'static str, Stream);
@@ -28,6 +30,15 @@ pub(in crate::drivers) trait Ground {
     fn log(&self, log: &Log) -> Result<&'static str>;
     /// True when the namespace holds no record, stream or blob.
     fn is_empty(&self) -> bool;
+
+    /// The key of the stream's record.
+    fn stream_record(&mut self, key: &StreamKey) -> Result<Key> {
+        stream_record(key)
+    }
+    /// The key of the namespace's own record.
+    fn name_record(&mut self, namespace: &Namespace) -> Result<Key> {
+        Key::new(&NAMESPACES, [namespace.as_str()])
+    }
 
     /// A record; also of the store-wide table.
     fn stored(&self, key: &Key) -> Result<Option<Arc<Stored>>>;
@@ -53,9 +64,12 @@ pub(in crate::drivers) trait Ground {
     /// The entry with this number.
     fn entry(&self, key: &StreamKey, number: u64) -> Result<Option<Arc<Entry>>>;
     /// The entry with this id.
-    fn by_id(&self, key: &StreamKey, id: &EntryId) -> Result<Option<Arc<Entry>>>;
+    fn by_id(&mut self, key: &StreamKey, id: &EntryId) -> Result<Option<Arc<Entry>>>;
+    /// True when the stream has an entry with this id that the commit added; one that was there
+    /// before may count, too.
+    fn adds(&self, key: &StreamKey, id: &EntryId) -> bool;
     /// Makes an empty stream.
-    fn make_stream(&mut self, key: &StreamKey, head: Head);
+    fn make_stream(&mut self, key: &StreamKey, head: &Head);
     /// Changes the head of a stream.
     fn set_head(&mut self, key: &StreamKey, head: Head);
     /// Adds an entry to the end.

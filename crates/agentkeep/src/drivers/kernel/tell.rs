@@ -1,13 +1,13 @@
 //! The built-in tables, which tell of streams, blobs and namespaces. Records of streams and blobs
 //! carry no turn: they tell of what many turns did.
 
-use super::built_in::{blob_record, stream_record};
+use super::built_in::blob_record;
 use super::commit::Commit;
 use super::ground::{Ground, StreamKey};
 use crate::driver::{Hash, Put, Save};
 use crate::error::Result;
 use crate::json::{Json, ObjectEditor};
-use crate::schema::{Key, NAMESPACES};
+use crate::schema::Key;
 
 impl<G: Ground> Commit<'_, G> {
     /// Brings the built-in tables up to date with what the commit did.
@@ -17,7 +17,8 @@ impl<G: Ground> Commit<'_, G> {
         streams.dedup();
         for key in streams {
             if let Some(head) = self.ground.head(&key) {
-                self.write_stream(&stream_record(&key)?, head)?;
+                let record = self.ground.stream_record(&key)?;
+                self.write_stream(&record, head)?;
             }
         }
         for hash in std::mem::take(&mut self.changed_blobs) {
@@ -27,7 +28,7 @@ impl<G: Ground> Commit<'_, G> {
             }
         }
         if self.made {
-            let name = Key::new(&NAMESPACES, [self.namespace.as_str()])?;
+            let name = self.ground.name_record(self.namespace)?;
             if self.ground.stored(&name)?.is_none() {
                 self.write(&Put::new(name, ObjectEditor::default().finish(), Save::Any)?, true)?;
             }
@@ -45,7 +46,8 @@ impl<G: Ground> Commit<'_, G> {
 
     /// At once, so that a stream made again in the same commit has a record made anew.
     pub(super) fn tell_dropped_stream(&mut self, key: &StreamKey) -> Result<()> {
-        self.remove(&stream_record(key)?).map(|_| ())
+        let record = self.ground.stream_record(key)?;
+        self.remove(&record).map(|_| ())
     }
 
     /// At once, as for a stream.

@@ -190,12 +190,17 @@ impl Ground for Steps<'_> {
         Ok(self.stream(key).and_then(|stream| stream.entry(number)).cloned())
     }
 
-    fn by_id(&self, key: &StreamKey, id: &EntryId) -> Result<Option<Arc<Entry>>> {
+    fn by_id(&mut self, key: &StreamKey, id: &EntryId) -> Result<Option<Arc<Entry>>> {
         Ok(self.stream(key).and_then(|stream| stream.by_id(id)).cloned())
     }
 
-    fn make_stream(&mut self, key: &StreamKey, head: Head) {
-        let state = Arc::new(StreamState::new(head));
+    fn adds(&self, key: &StreamKey, id: &EntryId) -> bool {
+        // Steps are taken at once: what was not there before the commit is the commit's.
+        self.stream(key).is_some_and(|stream| stream.by_id(id).is_some())
+    }
+
+    fn make_stream(&mut self, key: &StreamKey, head: &Head) {
+        let state = Arc::new(StreamState::new(head.clone()));
         Arc::make_mut(&mut self.space.streams).insert(key.clone(), state);
         self.undo.push(Undo::Made(key.clone()));
     }

@@ -40,7 +40,11 @@ pub(super) async fn plan(
     let id = row.id().unwrap_or_default();
     let key = key(&id)?;
     let (rest, toolset) = toolsets::take_out(plan, row).await?;
-    if !new && let Some(known) = plan.get(&key).await? {
+    // As for other rows, the first plan takes it for new.
+    if !new
+        && plan.again
+        && let Some(known) = plan.get(&key).await?
+    {
         let same =
             known.body.member("row") == Some(rest) && known.body.member("toolset") == toolset;
         plan.expect(Expect::Exists(key), Guard::Retry);

@@ -69,6 +69,49 @@ async fn a_stream_dropped_and_made_again_in_one_commit_starts_anew() {
     sound(&store).await;
 }
 
+/// Commits batches as one group.
+async fn together(store: &Files, batches: Vec<Vec<Operation>>) -> Vec<Result<Committed>> {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    // The writer is busy until all of them are queued.
+    let busy = store.writer.upkeep(move |_| Ok(wait.recv().unwrap()));
+    let commits = batches.into_iter().map(|operations| commit(store, operations));
+    let commits = futures_util::future::join_all(commits);
+    let release = async { go.send(()).unwrap() };
+    tokio::join!(biased; busy, commits, release).1
+}
+
+#[tokio::test]
+async fn what_a_refused_commit_trimmed_in_a_group_is_known_again() {
+    let home = Home::new();
+    let store = home.open().await;
+    let trim = || Operation::Trim { log: &MESSAGES, stream: Stream::new("x").unwrap(), before: 2 };
+    let refused = Operation::DropBlob(Blob::new(&b"kept"[..]).hash());
+    let blob = Blob::new(&b"kept"[..]);
+    let owner =
+        Put { refs: vec![blob.hash()], ..Put::new(key("a"), Json::null(), Save::Any).unwrap() };
+    commit(&store, vec![Operation::PutBlob(blob), Operation::Put(owner)]).await.unwrap();
+    let answers = together(
+        &store,
+        vec![
+            vec![append("x", &["m1"])],
+            vec![trim(), append("x", &["m1"]), refused],
+            vec![append("x", &["m1"])],
+            vec![append("x", &["m2"])],
+            vec![trim(), append("x", &["m1"])],
+        ],
+    )
+    .await;
+    let kinds: Vec<_> = answers.iter().map(|a| a.as_ref().err().map(Error::kind)).collect();
+    let (refused, known) = (Some(Kind::Conflict), Some(Kind::AlreadyExists));
+    assert_eq!(kinds, [None, refused, known, None, None]);
+    assert_eq!(ids(&store, "x").await.unwrap(), ["m2", "m1"]);
+    sound(&store).await;
+    store.close().await.unwrap();
+    let store = home.open().await;
+    assert_eq!(ids(&store, "x").await.unwrap(), ["m2", "m1"]);
+    sound(&store).await;
+}
+
 #[tokio::test]
 async fn a_snapshot_keeps_what_it_needs() {
     let home = Home::new();
