@@ -73,7 +73,10 @@ async fn a_stream_dropped_and_made_again_in_one_commit_starts_anew() {
 async fn together(store: &Files, batches: Vec<Vec<Operation>>) -> Vec<Result<Committed>> {
     let (go, wait) = std::sync::mpsc::channel::<()>();
     // The writer is busy until all of them are queued.
-    let busy = store.writer.upkeep(move |_| Ok(wait.recv().unwrap()));
+    let busy = store.writer.upkeep(move |_| {
+        wait.recv().unwrap();
+        Ok(())
+    });
     let commits = batches.into_iter().map(|operations| commit(store, operations));
     let commits = futures_util::future::join_all(commits);
     let release = async { go.send(()).unwrap() };
