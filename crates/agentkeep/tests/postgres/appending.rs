@@ -212,7 +212,7 @@ async fn entries_of_many_streams_find_their_own() {
     }
     for n in 0..40 {
         let bodies = (0..6).flat_map(|round| {
-            (0..(n + round) % 4 + 1).map(move |i| Json::string(&format!("s{n} {round} {i}")))
+            (0..=(n + round) % 4).map(move |i| Json::string(&format!("s{n} {round} {i}")))
         });
         let entries = read(&driver, &format!("s{n}")).await.entries;
         let found: Vec<Json> = entries.into_iter().map(|entry| entry.body).collect();
