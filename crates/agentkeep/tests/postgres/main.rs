@@ -15,6 +15,7 @@ mod fixture;
 #[path = "../servers/mod.rs"]
 mod servers;
 
+mod appending;
 mod dying;
 mod limits;
 mod opening;

@@ -70,7 +70,7 @@ pub(super) fn body(schema: &Schema, log: &Log, place: &str) -> String {
 }
 
 /// Whatever the caller's search path is: no operator of somebody else is meant.
-fn qualified(text: &str) -> String {
+pub(super) fn qualified(text: &str) -> String {
     ["<>", "<", ">", "=", "+", "-", "*"].iter().fold(text.to_owned(), |text, operator| {
         text.replace(&format!("@{operator}@"), &format!("OPERATOR(pg_catalog.{operator})"))
     })
@@ -84,7 +84,7 @@ fn look(tables: &[&Table], first: usize, place: &str) -> String {
         return format!(
             "SELECT t.version INTO v_found FROM {} t WHERE {};\n",
             within(place, table.name),
-            same_key(table)
+            same_key(table, "p_namespace", "x_key[i]")
         );
     }
     let middle = first + below.len();
@@ -95,12 +95,13 @@ fn look(tables: &[&Table], first: usize, place: &str) -> String {
     )
 }
 
-fn same_key(table: &Table) -> String {
+/// The condition that a row has a namespace and a key, both of them expressions.
+pub(super) fn same_key(table: &Table, namespace: &str, key: &str) -> String {
     let part = |i: usize| match table.key {
-        [_] => "x_key[i]".to_owned(),
-        _ => format!("pg_catalog.split_part(x_key[i], pg_catalog.chr(31), {})", i + 1),
+        [_] => key.to_owned(),
+        _ => format!("pg_catalog.split_part({key}, pg_catalog.chr(31), {})", i + 1),
     };
-    table.key.iter().enumerate().fold("t.namespace @=@ p_namespace".to_owned(), |text, (i, key)| {
+    table.key.iter().enumerate().fold(format!("t.namespace @=@ {namespace}"), |text, (i, key)| {
         format!("{text} AND t.{} @=@ {}", quoted(key), part(i))
     })
 }

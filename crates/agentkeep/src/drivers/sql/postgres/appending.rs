@@ -1,10 +1,13 @@
 //! A group that only appends to streams of one log, as the parameters of the log's append function.
 
+use std::sync::Arc;
+
 use tokio_postgres::types::{ToSql, Type};
 
 use super::encode::{number, place};
 use super::join::{self, Unit};
 use super::locks::{Locks, Names};
+use super::lone::{Lone, Ordered};
 use crate::driver::{Batch, Expect};
 use crate::schema::{EntryId, Key, Log, Schema, Turn};
 
@@ -132,6 +135,45 @@ impl<'a> Appending<'a> {
     ) {
         (self.listeners, self.channel) = (names.listeners(), channel);
         (self.token, self.time) = (token, time);
+    }
+
+    /// The locks and the statement for one entry that goes alone.
+    pub(super) fn alone(&self, schema: &Schema, lone: &Lone) -> Option<(Ordered, Arc<str>)> {
+        if self.e_body.len() != 1 {
+            return None;
+        }
+        let ordered = Ordered::of(&self.locks, &self.exclusive)?;
+        let versioned = self.x_version.iter().map(Option::is_some);
+        let tables = self.x_table.iter().copied().zip(versioned).collect();
+        Some((ordered, lone.statement(schema, self.log, tables)?))
+    }
+
+    /// The parameters of that statement, in its order.
+    pub(super) fn parameters_alone<'b>(
+        &'b self,
+        ordered: &'b Ordered,
+    ) -> Vec<(&'b (dyn ToSql + Sync), Type)> {
+        let mut parameters = ordered.parameters().to_vec();
+        let of_call: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&self.token, Type::UUID),
+            (&self.time, Type::INT8),
+            (&self.listeners, Type::INT8),
+            (&self.channel, Type::TEXT),
+            (&self.namespace, Type::TEXT),
+            (&self.turn, Type::TEXT),
+        ];
+        parameters.extend(of_call);
+        parameters.extend(self.s_key.iter().map(|key| (key as &(dyn ToSql + Sync), Type::TEXT)));
+        parameters.extend(self.s_size.iter().map(|n| (n as &(dyn ToSql + Sync), Type::INT8)));
+        parameters.extend(self.e_id.iter().map(|id| (id as &(dyn ToSql + Sync), Type::TEXT)));
+        parameters.extend(self.e_body.iter().map(|body| (body as &(dyn ToSql + Sync), Type::TEXT)));
+        for (key, version) in self.x_key.iter().zip(&self.x_version) {
+            parameters.push((key, Type::TEXT));
+            if version.is_some() {
+                parameters.push((version, Type::INT8));
+            }
+        }
+        parameters
     }
 
     /// The parameters in the order of the function's declaration.

@@ -193,6 +193,13 @@ impl<'a> Group<'a> {
             && let Some((mut appending, statement)) = self.appending()
         {
             appending.prepare(&shared.names, &shared.channel, token, time);
+            // A statement pays only if the server need not understand it anew each time.
+            if shared.connections.prepares()
+                && let Some((ordered, statement)) = appending.alone(shared.schema, &shared.lone)
+            {
+                let parameters = appending.parameters_alone(&ordered);
+                return self.ask(alarm, &statement, &parameters, token, function).await;
+            }
             return self.ask(alarm, statement, &appending.parameters(), token, function).await;
         }
         let mut call = Call::new(&shared.names, &shared.channel, token, time);
@@ -242,7 +249,7 @@ impl<'a> Group<'a> {
         let (in_time, failed) = match alarm.before(self.deadline, asking).await {
             Some(Ok(rows)) => match rows.first().map(|row| row.try_get::<_, Option<String>>(0)) {
                 Some(Ok(Some(text))) => return Once::Answered(text),
-                Some(Ok(None)) if function == Function::Append => return Once::NotTaken,
+                Some(Ok(None)) | None if function == Function::Append => return Once::NotTaken,
                 _ => (true, None),
             },
             Some(Err(error)) => match fate(&error) {

@@ -15,6 +15,7 @@ use super::calling::together;
 use super::connections::Connections;
 use super::lanes;
 use super::locks::{Locks, Names};
+use super::lone::Lone;
 use crate::driver::{Append, Batch, Committed, Expect, Hub, Operation};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Log, Schema};
@@ -56,8 +57,10 @@ pub(super) struct Shared {
     pub(super) hub: Hub,
     /// The statement that calls the commit function,
     pub(super) call: String,
-    /// and those that call the append functions, by log.
+    /// those that call the append functions, by log,
     pub(super) appends: Vec<(&'static str, String)>,
+    /// and those that append one entry themselves.
+    pub(super) lone: Lone,
     /// The time of the last commit.
     pub(super) time: AtomicI64,
     pub(super) calls: AtomicU64,

@@ -4,7 +4,7 @@
 //! the collation "C": by bytes, and as ids compare everywhere in agentkeep.
 
 use super::columns::columns;
-use super::commit_sql;
+use super::{commit_sql, lone};
 use crate::drivers::sql::shape::{is_list_index, key_columns, quoted, side_table};
 use crate::schema::{Index, LineageView, Log, NAMESPACES, Order, Schema, Table};
 
@@ -22,10 +22,13 @@ pub(super) fn within(place: &str, name: &str) -> String {
     format!("{}.{}", quoted(place), quoted(name))
 }
 
-/// The function that commits. Its name has a checksum of its text: what a process calls is what
-/// it was written for, also while another version of agentkeep uses the same store.
+/// The functions that commit, and the types of locks. The functions' names have a checksum of their
+/// text: what a process calls is what it was written for, also while another version of agentkeep uses
+/// the same store.
 pub(super) fn functions(schema: &Schema, place: &str) -> Vec<String> {
-    commit_sql::create(schema, place)
+    let mut statements = lone::create(place);
+    statements.extend(commit_sql::create(schema, place));
+    statements
 }
 
 /// All statements that make a fresh store, but for the facts about it.

@@ -25,6 +25,7 @@ mod hints;
 mod join;
 mod lanes;
 mod locks;
+mod lone;
 mod open;
 mod options;
 mod passfile;
@@ -48,6 +49,7 @@ use self::connections::{Connections, reading};
 pub use self::foreign::Foreign;
 use self::hints::{Hints, Listening};
 use self::locks::Names;
+use self::lone::Lone;
 pub use self::options::{Options, Tls};
 use crate::driver::{
     Batch, CheckReport, Committed, Description, Driver, Entries, Find, Found, FoundBlob, Hash, Hub,
@@ -107,6 +109,7 @@ impl Postgres {
             hub: hub.clone(),
             call,
             appends: schema.logs.iter().map(append).collect(),
+            lone: Lone::new(place),
             unusual: AtomicU64::new(0),
             streams: Mutex::default(),
             time: AtomicI64::new(0),
