@@ -18,6 +18,7 @@ mod cluster;
 mod damage;
 mod dying;
 mod foreign;
+mod grouped;
 mod opening;
 mod settings;
 mod trips;
