@@ -15,6 +15,7 @@ mod fixture;
 mod servers;
 
 mod cluster;
+mod cut_groups;
 mod damage;
 mod dying;
 mod foreign;

@@ -111,3 +111,93 @@ impl<T> Drop for Runner<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    type Asked = (u32, Sender<u32>);
+
+    /// Told by what nobody sends.
+    fn give_back((asked, tell): Asked) {
+        let _ = tell.send(asked);
+    }
+
+    fn enter(queue: &Arc<Queue<Asked>>, asked: u32, tell: &Sender<u32>) -> Entered<Asked> {
+        queue.enter((asked, tell.clone()), give_back)
+    }
+
+    fn runner(entered: Entered<Asked>) -> Runner<Asked> {
+        let Entered::Runs(runner) = entered else { panic!("somebody else sends") };
+        runner
+    }
+
+    fn taken(taken: Option<(Runner<Asked>, Vec<Asked>)>) -> (Runner<Asked>, Vec<u32>) {
+        let (runner, group) = taken.unwrap();
+        (runner, group.into_iter().map(|(asked, _)| asked).collect())
+    }
+
+    fn all(told: &Receiver<u32>) -> Vec<u32> {
+        told.try_iter().collect()
+    }
+
+    #[test]
+    fn whoever_is_alone_sends_himself_and_holds_up_nobody() {
+        let (queue, (tell, told)) = (Arc::default(), channel());
+        for asked in 0..2 {
+            assert!(
+                matches!(enter(&queue, asked, &tell), Entered::Alone((found, _), _) if found == asked)
+            );
+        }
+        // One who leaves it lying.
+        let lying = enter(&queue, 2, &tell);
+        assert!(matches!(lying, Entered::Alone(..)));
+        let first = runner(enter(&queue, 3, &tell));
+        let (first, group) = taken(first.take(|_| true));
+        assert_eq!(group, [3]);
+        assert!(first.take(|_| true).is_none());
+        let again = runner(enter(&queue, 4, &tell));
+        drop(lying);
+        assert!(taken(again.take(|_| true)).0.take(|_| true).is_none());
+        assert!(matches!(enter(&queue, 5, &tell), Entered::Alone(..)));
+        assert!(all(&told).is_empty());
+    }
+
+    #[test]
+    fn those_who_come_meanwhile_go_together_as_far_as_they_are_wanted() {
+        let (queue, (tell, _told)) = (Arc::default(), channel());
+        let _alone = enter(&queue, 0, &tell);
+        let first = runner(enter(&queue, 1, &tell));
+        let second = runner(enter(&queue, 2, &tell));
+        for asked in 3..7 {
+            assert!(matches!(enter(&queue, asked, &tell), Entered::Waits));
+        }
+        let (first, group) = taken(first.take(|(asked, _)| *asked < 4));
+        assert_eq!(group, [1, 2, 3]);
+        // The first is taken whatever it is.
+        let (first, group) = taken(first.take(|_| false));
+        assert_eq!(group, [4]);
+        assert_eq!(first.waiting(), 2);
+        let (second, group) = taken(second.take(|_| true));
+        assert_eq!(group, [5, 6]);
+        assert!(first.take(|_| true).is_none());
+        assert!(second.take(|_| true).is_none());
+    }
+
+    #[test]
+    fn whoever_was_to_send_and_is_taken_down_leaves_nobody_waiting() {
+        let (queue, (tell, told)) = (Arc::default(), channel());
+        let _alone = enter(&queue, 0, &tell);
+        let (first, second) = (runner(enter(&queue, 1, &tell)), runner(enter(&queue, 2, &tell)));
+        assert!(matches!(enter(&queue, 3, &tell), Entered::Waits));
+        // There is another one.
+        drop(first);
+        assert!(all(&told).is_empty());
+        drop(second);
+        assert_eq!(all(&told), [1, 2, 3]);
+        let next = runner(enter(&queue, 4, &tell));
+        assert_eq!(taken(next.take(|_| true)).1, [4]);
+    }
+}

@@ -1,7 +1,8 @@
 #!lua
--- Appends to streams that are there: those of several batches in one call. A stream is written at
--- once, and when its first write fails nothing of it is. What cannot be taken is left as it is and
--- named in the answer: it is for the commit script, which knows why. The plan stands in appending.rs.
+-- Appends to streams that are there: those of several batches in one call. Each stream is decided and
+-- then written; what could fail of it fails before or with its first write. What cannot be taken is
+-- left as it is and named in the answer: it is for the commit script, which knows why. What this takes
+-- stands in appending.rs.
 local call, pcall, format, unpack = redis.call, redis.pcall, string.format, unpack
 local KEYS, ARGV = KEYS, ARGV
 local calls, streams = KEYS[1], KEYS[2]
@@ -39,7 +40,7 @@ local count = plan[p]
 local heads = call('HMGET', streams, unpack(ARGV, at + 1, at + count))
 local fields = at
 at = at + count
-local HEAD = '^(%x+\31%d+)\31(%d+)\31(%d+)\31(%d+)\31%d+\31(%d+)\31(%d+)\31(%d+)$'
+local HEAD = '^(%x+\31%d+)\31(' .. ('%d'):rep(10) .. ')(%d+)\31(%d+)\31(%d+)\31%d+\31(%d+)\31(%d+)(\31%d+)$'
 local firsts, left, rows, l, r, batch = {}, {}, {}, 0, 0, 0
 -- What is to be written to a stream; only so much counts as the stream has.
 local entries, ids, turns = {}, {}, {}
@@ -47,12 +48,11 @@ for s = 1, count do
   local key, size, has_ids, lots = plan[p + 1], plan[p + 2], plan[p + 3], plan[p + 4]
   p = p + 4
   local field, before, head, known = ARGV[fields + s], batch, heads[s], nil
-  local begins, last, entries_before, bytes, version, turned, referring
-  if head then begins, last, entries_before, bytes, version, turned, referring = head:match(HEAD) end
+  local begins, high, low, entries_before, bytes, version, turned, referring
+  if head then begins, high, low, entries_before, bytes, version, turned, referring = head:match(HEAD) end
   -- Lua counts exactly to 2^53: nine digits of a number are counted, where they do not overflow.
-  local high, low = '', 0
-  if begins then high, low = last:sub(1, 10), tonumber(last:sub(11)) end
-  if low + size > 999999999 or high > '9223372035' then begins = nil end
+  if begins and (low + size > 999999999 or high > '9223372035') then begins = nil end
+  low = begins and tonumber(low)
   if begins and has_ids == 1 then
     known = pcall('HMGET', KEYS[key + 1], unpack(ARGV, at + 1, at + size))
     if known.err then begins = nil end
@@ -65,7 +65,7 @@ for s = 1, count do
     local turn, batches = plan[p + 1], plan[p + 3]
     if fits and turn > 0 then
       turns_key = KEYS[plan[p + 2]]
-      if pcall('ZCARD', turns_key).err then fits = nil end
+      if type(pcall('ZCARD', turns_key)) == 'table' then fits = nil end
     end
     p = p + 3
     for _ = 1, batches do
@@ -103,10 +103,19 @@ for s = 1, count do
     end
     first = nil
   elseif taken > 0 then
-    if d > 0 then call('HSET', KEYS[key + 1], unpack(ids, 1, d)) end
+    if d > 0 then
+      local ids_key, part = KEYS[key + 1], entries_before / 64
+      -- The server keeps up to 512 fields as a list, which it goes through for each id. A long value
+      -- makes it a table, until a restart; so it is done again now and then.
+      if part < 8 and math.floor(part) < math.floor((entries_before + d / 2) / 64) then
+        call('HSET', ids_key, '\31', ('-'):rep(65))
+        call('HDEL', ids_key, '\31')
+      end
+      call('HSET', ids_key, unpack(ids, 1, d))
+    end
     if t > 0 then call('ZADD', turns_key, unpack(turns, 1, t)) end
     if entries_before == '0' then begins = begins:match('^%x+\31') .. first end
-    rows[r + 1], rows[r + 2], r = field, format('%s\31%s%09d\31%d\31%d\31%s\31%d\31%d\31%s', begins, high, number,
+    rows[r + 1], rows[r + 2], r = field, format('%s\31%s%09d\31%d\31%d\31%s\31%d\31%d%s', begins, high, number,
       entries_before + number - low, bytes + added, now, version + taken, turned + t / 2, referring), r + 2
   end
   firsts[s] = first or '-'
