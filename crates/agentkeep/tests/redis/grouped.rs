@@ -212,6 +212,20 @@ async fn an_id_given_twice_within_a_group_is_there_once() {
 }
 
 #[tokio::test]
+async fn a_batch_that_repeats_its_own_id_is_one_call() {
+    needs!(Single, "grouped::a_batch_that_repeats_its_own_id_is_one_call");
+    let place = Place::new(Form::Single);
+    let driver = open(&place.url()).await;
+    warm(&driver, &["a"]).await;
+    let before = driver.sent();
+    let twice = append(&MESSAGES, "a", &[("x", "one"), ("x", "one")]);
+    let error = driver.commit(twice).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::AlreadyExists, "{error}");
+    assert_eq!(driver.sent() - before, 1);
+    assert_eq!(texts(&told(&driver, &MESSAGES, "a").await), [(1, "first")]);
+}
+
+#[tokio::test]
 async fn many_callers_share_few_calls() {
     needs!(Single, "grouped::many_callers_share_few_calls");
     let place = Place::new(Form::Single);

@@ -113,6 +113,11 @@ impl<'a> Appending<'a> {
         all
     }
 
+    /// True when all were left out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
     /// What is sent: what is sent with every commit, a hint, the plan; then the keys of the conditions,
     /// the streams, for each stream the ids and the entries, and the turns.
     pub(super) fn call(

@@ -102,6 +102,9 @@ pub(super) async fn together(committer: &Committer, group: Vec<Asked>) -> Vec<Pa
     let Some(Asked { batch: first, .. }) = group.first() else { return Vec::new() };
     let batches: Vec<&Batch> = group.iter().map(|asked| &asked.batch).collect();
     let appending = Appending::new(&batches);
+    if appending.is_empty() {
+        return group.into_iter().map(Part::Left).collect();
+    }
     let space = Space::new(&committer.link.options.base, &first.namespace);
     let keep = group.iter().any(|asked| asked.keep);
     let deadline = group.iter().map(|asked| asked.deadline).min().unwrap_or_else(Instant::now);
