@@ -15,9 +15,11 @@ mod fixture;
 mod servers;
 
 mod cluster;
+mod cut_groups;
 mod damage;
 mod dying;
 mod foreign;
+mod grouped;
 mod opening;
 mod settings;
 mod trips;

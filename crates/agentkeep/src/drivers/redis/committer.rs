@@ -1,34 +1,38 @@
-//! Commits: each is one call of the script; those that come together go over one connection, and
-//! the server writes them to its disk together.
-//!
-//! A call that was sent and not answered is sent again as it was: the server keeps, for each client
-//! and each of its slots, the number of the last call and what it answered, in the same write. So it
-//! happens once, however often it arrives. Who gives up takes the number away from it.
+//! Commits: each is one call of a script. What only appends to streams that are there goes by the
+//! append script, with those that come meanwhile; anything else, and what that script leaves, goes
+//! by the commit script, a call each.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::encode::{Call, Sending};
-use super::errors::{late, strange};
-use super::keys::{Space, namespaces};
-use super::link::{Failed, Link, called};
-use super::scripts::Scripts;
+use super::appending::plain;
+use super::calling::{Call, Calling, Failure, KEPT};
+use super::encode::{self, Sending};
+use super::errors::{ended, unknown};
+use super::grouping::{self, Asked, Part, Waiting};
+use super::keys::{Space, calls, namespaces};
+use super::link::Link;
+use super::queue::{Entered, Queue};
+use super::scripts::{Script, Scripts};
+use super::seen::Seen;
+use super::slots::{Slot, Slots};
 use crate::driver::{Batch, Committed, Hub, Operation};
 use crate::drivers::server::answer::answer;
-use crate::drivers::server::patience::{ATTEMPTS, GRACE, pause};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::schema::{Namespace, Schema};
 
-/// The server forgets a client's slots after so long: longer than any call can be under way.
-const KEPT: Duration = Duration::from_hours(4);
-/// How often that is put off.
+/// How often it is put off that the server forgets a client's slots.
 const PUT_OFF: Duration = Duration::from_mins(10);
 /// Namespaces remembered at most.
 const NAMESPACES: usize = 10_000;
+/// So many commits of callers who are alone go by the commit script after one that the append
+/// script left.
+const UNUSUAL: u64 = 16;
 
 /// What commits need.
 pub(super) struct Committer {
@@ -38,33 +42,20 @@ pub(super) struct Committer {
     pub(super) channel: String,
     pub(super) hub: Hub,
     /// Tells this client from all others.
-    pub(super) client: String,
-    slots: Mutex<Slots>,
-    /// Namespaces whose names are in the store's list, and when their slots were put off.
-    named: Mutex<HashMap<Namespace, Instant>>,
+    client: String,
+    slots: Slots,
+    named: Mutex<HashMap<Namespace, Named>>,
+    streams: Seen,
+    unusual: AtomicU64,
     /// The time of the last commit.
     time: AtomicI64,
 }
 
-#[derive(Default)]
-struct Slots {
-    /// Those in which nothing is under way, with the number of the last call.
-    free: Vec<(usize, u64)>,
-    made: usize,
-}
-
-/// A slot, for one commit.
-struct Slot<'a> {
-    slots: &'a Mutex<Slots>,
-    place: usize,
-    number: u64,
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.free.push((self.place, self.number));
-    }
+/// A namespace whose name is in the store's list.
+struct Named {
+    /// When it was put off last that the slots are forgotten.
+    put_off: Instant,
+    queue: Arc<Queue<Waiting>>,
 }
 
 impl Committer {
@@ -76,43 +67,115 @@ impl Committer {
         hub: Hub,
     ) -> Self {
         let client = uuid::Uuid::new_v4().simple().to_string();
-        let (slots, named, time) = (Mutex::default(), Mutex::default(), AtomicI64::new(0));
-        Self { schema, link, scripts, channel, hub, client, slots, named, time }
+        Self {
+            schema,
+            link,
+            scripts,
+            channel,
+            hub,
+            client,
+            slots: Slots::default(),
+            named: Mutex::default(),
+            streams: Seen::default(),
+            unusual: AtomicU64::new(0),
+            time: AtomicI64::new(0),
+        }
     }
 
-    fn slot(&self) -> Slot<'_> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let (place, number) = slots.free.pop().unwrap_or_else(|| {
-            slots.made += 1;
-            (slots.made, 0)
-        });
-        Slot { slots: &self.slots, place, number: number + 1 }
-    }
-
-    pub(super) async fn commit(&self, batch: Batch) -> Result<Committed> {
+    pub(super) async fn commit(self: &Arc<Self>, batch: Batch) -> Result<Committed> {
         self.link.refuse_if_closed()?;
-        let keep = self.name(&batch).await?;
-        let slot = self.slot();
+        let (keep, queue) = self.name(&batch).await?;
+        let deadline = self.link.deadline();
+        let there = |append| self.streams.has(&batch.namespace, append);
+        let Some(queue) = queue.filter(|_| plain(&batch).is_some_and(there)) else {
+            return self.alone(batch, keep, deadline).await;
+        };
+        let (tell, told) = oneshot::channel();
+        let waiting = Waiting { asked: Asked { batch, keep, deadline }, tell };
+        let part = match queue.enter(waiting, grouping::give_back) {
+            Entered::Alone(Waiting { asked, .. }, _alone) => {
+                let fewer = |left: u64| left.checked_sub(1);
+                if self.unusual.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok() {
+                    Part::Left(asked)
+                } else {
+                    let mut parts = grouping::together(self, vec![asked]).await;
+                    let part = parts.pop();
+                    if matches!(part, Some(Part::Left(_))) {
+                        self.unusual.store(UNUSUAL, Ordering::Relaxed);
+                    }
+                    part.unwrap_or_else(|| Part::Done(Err(ended())))
+                }
+            }
+            Entered::Runs(runner) => {
+                tokio::spawn(grouping::run(Arc::clone(self), runner));
+                told.await.unwrap_or_else(|_| Part::Done(Err(ended())))
+            }
+            Entered::Waits => told.await.unwrap_or_else(|_| Part::Done(Err(ended()))),
+        };
+        match part {
+            Part::Done(answer) => answer,
+            Part::Left(Asked { batch, keep, deadline }) => self.alone(batch, keep, deadline).await,
+        }
+    }
+
+    /// By the commit script.
+    async fn alone(&self, batch: Batch, keep: bool, deadline: Instant) -> Result<Committed> {
+        let slot = self.slots.take();
         let base = self.link.options.base.as_str();
         let space = Space::new(base, &batch.namespace);
-        let sending = Sending {
+        let sending = self.sending(&slot, keep, batch.operation.is_some().then(|| batch.digest()));
+        let clustered = self.link.is_clustered();
+        let call = encode::commit(self.schema, (base, &space), clustered, &sending, &batch)?;
+        let text = self.call(&self.scripts.commit, &call, &space, &slot, deadline).await;
+        let text = text.map_err(|failure| match failure {
+            Failure::Not(error) | Failure::Refused(error) => error,
+            Failure::Unknown => unknown(batch.operation.as_ref()),
+        })?;
+        let committed = answer(&text, &batch, 1)??;
+        if !committed.replayed {
+            self.committed(&batch, &committed);
+        }
+        Ok(committed)
+    }
+
+    pub(super) fn committed(&self, batch: &Batch, committed: &Committed) {
+        self.time.fetch_max(committed.time, Ordering::Relaxed);
+        self.streams.committed(batch);
+        self.hub.committed(batch);
+    }
+
+    pub(super) fn slot(&self) -> Slot<'_> {
+        self.slots.take()
+    }
+
+    pub(super) fn sending(
+        &self,
+        slot: &Slot<'_>,
+        keep: bool,
+        digest: Option<[u8; 32]>,
+    ) -> Sending<'_> {
+        Sending {
             client: &self.client,
             slot: slot.place,
             number: slot.number,
             keep: keep.then(|| u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX)),
             time: self.time.load(Ordering::Relaxed),
             channel: &self.channel,
-            digest: batch.operation.is_some().then(|| batch.digest()),
-        };
-        let place = (base, &space);
-        let call = Call::new(self.schema, place, self.link.is_clustered(), &sending, &batch)?;
-        let text = self.attempts(&call, &space, &slot, &batch).await?;
-        let committed = answer(&text, &batch, 1)??;
-        if !committed.replayed {
-            self.time.fetch_max(committed.time, Ordering::Relaxed);
-            self.hub.committed(&batch);
+            digest,
         }
-        Ok(committed)
+    }
+
+    pub(super) async fn call(
+        &self,
+        script: &Script,
+        call: &Call<'_>,
+        space: &Space,
+        slot: &Slot<'_>,
+        deadline: Instant,
+    ) -> Result<String, Failure> {
+        let calls = space.of(&calls(&self.client));
+        let (link, scripts) = (&self.link, &self.scripts);
+        Calling { link, scripts, script, call, slot, calls, deadline }.answer().await
     }
 
     /// The keys that a commit of the batch names.
@@ -123,28 +186,30 @@ impl Committer {
         let (client, channel) = (self.client.as_str(), self.channel.as_str());
         let sending =
             Sending { client, slot: 0, number: 0, keep: None, time: 0, channel, digest: None };
-        Ok(Call::new(self.schema, (base, &space), true, &sending, batch)?.keys)
+        let mut call = encode::commit(self.schema, (base, &space), true, &sending, batch)?;
+        call.keys.extend(grouping::keys_of(&space, &sending, batch));
+        Ok(call.keys)
     }
 
     /// Puts the namespace into the store's list before it can have anything. Answers whether the
-    /// client's slots in it have to be put off.
-    async fn name(&self, batch: &Batch) -> Result<bool> {
+    /// client's slots in it have to be put off, and where those wait who append.
+    async fn name(&self, batch: &Batch) -> Result<(bool, Option<Arc<Queue<Waiting>>>)> {
         let now = Instant::now();
         {
             let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(put_off) = named.get_mut(&batch.namespace) {
+            if let Some(Named { put_off, queue }) = named.get_mut(&batch.namespace) {
                 let due = now.duration_since(*put_off) > PUT_OFF;
                 if due {
                     *put_off = now;
                 }
-                return Ok(due);
+                return Ok((due, Some(Arc::clone(queue))));
             }
         }
         let makes = |operation: &Operation| {
             matches!(operation, Operation::Put(_) | Operation::Append(_) | Operation::PutBlob(_))
         };
         if !batch.operations.iter().any(makes) {
-            return Ok(true);
+            return Ok((true, None));
         }
         let mut cmd = redis::cmd("ZADD");
         cmd.arg(namespaces(&self.link.options.base)).arg(0).arg(batch.namespace.as_str());
@@ -153,107 +218,8 @@ impl Committer {
         if named.len() >= NAMESPACES {
             named.clear();
         }
-        named.insert(batch.namespace.clone(), now);
-        Ok(true)
+        let new = || Named { put_off: now, queue: Arc::default() };
+        let queue = Arc::clone(&named.entry(batch.namespace.clone()).or_insert_with(new).queue);
+        Ok((true, Some(queue)))
     }
-
-    /// Attempts until the call is answered or out of time.
-    async fn attempts(
-        &self,
-        call: &Call<'_>,
-        space: &Space,
-        slot: &Slot<'_>,
-        batch: &Batch,
-    ) -> Result<String> {
-        let deadline = self.link.deadline();
-        let known = called(&self.scripts.commit, true, &call.keys, &call.arguments);
-        let (mut made, mut sent) = (0, false);
-        loop {
-            made += 1;
-            let mut answer = self.link.send(&known, true, deadline).await;
-            if matches!(answer, Err(Failed::NoScript)) {
-                let whole = called(&self.scripts.commit, false, &call.keys, &call.arguments);
-                answer = self.link.send(&whole, true, deadline).await;
-            }
-            let error = match answer {
-                Ok(value) => {
-                    return redis::from_redis_value(value).map_err(|_| strange("a commit"));
-                }
-                Err(Failed::Late) => {
-                    sent = true;
-                    late()
-                }
-                Err(Failed::NotSent(error)) if !sent && !error.is_retryable() => return Err(error),
-                // A closed store, too: what was sent may have happened.
-                Err(Failed::Refused(error)) if !sent => return Err(error),
-                Err(Failed::NoScript) => strange("a script"),
-                Err(Failed::Lost(error)) => {
-                    sent = true;
-                    error
-                }
-                Err(Failed::NotSent(error) | Failed::Again(error) | Failed::Refused(error)) => {
-                    error
-                }
-            };
-            let out_of_time = Instant::now() + pause(made) > deadline || self.link.is_closed();
-            if !sent && (made >= ATTEMPTS || out_of_time) {
-                return Err(error);
-            }
-            if out_of_time {
-                return self.resolve(space, slot, batch, deadline).await;
-            }
-            tokio::time::sleep(pause(made)).await;
-        }
-    }
-
-    /// What became of the call; if it has not happened, it never will.
-    async fn resolve(
-        &self,
-        space: &Space,
-        slot: &Slot<'_>,
-        batch: &Batch,
-        deadline: Instant,
-    ) -> Result<String> {
-        let deadline = deadline.max(Instant::now()) + GRACE;
-        let keys = [space.of(&format!("calls:{}", self.client))];
-        let arguments =
-            [slot.place.to_string(), slot.number.to_string(), KEPT.as_millis().to_string()];
-        let script = &self.scripts.resolve;
-        let mut made = 0;
-        while !self.link.is_closed() {
-            made += 1;
-            let mut answer =
-                self.link.send(&called(script, true, &keys, &arguments), true, deadline).await;
-            if matches!(answer, Err(Failed::NoScript)) {
-                let whole = called(script, false, &keys, &arguments);
-                answer = self.link.send(&whole, true, deadline).await;
-            }
-            if let Ok(value) = answer {
-                let text: String =
-                    redis::from_redis_value(value).map_err(|_| strange("a commit"))?;
-                return match text.as_str() {
-                    "void" => Err(late()),
-                    "stale" => Err(unknown(batch)),
-                    _ => Ok(text),
-                };
-            }
-            if Instant::now() + pause(made) > deadline {
-                break;
-            }
-            tokio::time::sleep(pause(made)).await;
-        }
-        Err(unknown(batch))
-    }
-}
-
-fn unknown(batch: &Batch) -> Error {
-    let error = Error::new(
-        Kind::OutcomeUnknown,
-        "the connection died in the middle of a commit, and the server cannot be asked",
-    );
-    match &batch.operation {
-        Some(operation) => error.at(format!("operation {operation:?}")),
-        None => error,
-    }
-    .advice("repeat it under its operation id; without one, look whether it is there")
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::calling::Call;
 use super::keys::{Space, of_all, of_table};
 use super::rows::{digits, entry_tail, place, places, record_tail, refs_text, rewritten_tail};
 use crate::driver::{Append, Batch, Expect, Known, MAX_NUMBER, Operation, Put, Save};
@@ -29,61 +30,63 @@ pub(super) struct Sending<'a> {
     pub(super) digest: Option<[u8; 32]>,
 }
 
-/// One call of the commit script.
-pub(super) struct Call<'a> {
+/// One call of the commit script, as it is put together.
+struct Encoding<'a> {
     space: &'a Space,
     base: &'a str,
     clustered: bool,
-    pub(super) keys: Vec<String>,
+    keys: Vec<String>,
     named: HashMap<String, usize>,
-    pub(super) arguments: Vec<Cow<'a, [u8]>>,
+    arguments: Vec<Cow<'a, [u8]>>,
 }
 
 fn decimal(number: u64) -> Cow<'static, [u8]> {
     Cow::Owned(number.to_string().into_bytes())
 }
 
-impl<'a> Call<'a> {
-    pub(super) fn new(
-        schema: &'static Schema,
-        (base, space): (&'a str, &'a Space),
-        clustered: bool,
-        sending: &Sending<'a>,
-        batch: &'a Batch,
-    ) -> Result<Self> {
-        let mut call = Self {
-            space,
-            base,
-            clustered,
-            keys: of_all(sending.client).iter().map(|suffix| space.of(suffix)).collect(),
-            named: HashMap::new(),
-            arguments: Vec::new(),
-        };
-        call.number(sending.slot as u64);
-        call.number(sending.number);
-        call.owned(sending.keep.map_or(String::new(), |keep| keep.to_string()));
-        call.owned(sending.time.to_string());
-        call.text(batch.operation.as_ref().map_or("", |operation| operation.as_str()));
-        let digest = sending.digest.map(|digest| data_encoding::HEXLOWER.encode(&digest));
-        call.owned(digest.unwrap_or_default());
-        let turn = batch.turn.as_ref().map_or("", Turn::as_str);
-        call.text(turn);
-        let namespace = batch.namespace.as_str();
-        let name = Key::new(&NAMESPACES, [namespace])?;
-        call.owned(record_tail(namespace, &name, turn, "", &ObjectEditor::default().finish()));
-        call.text(sending.channel);
-        call.text(namespace);
-        call.number(batch.expect.len() as u64);
-        call.number(batch.operations.len() as u64);
-        for (i, expect) in batch.expect.iter().enumerate() {
-            call.expect(batch, expect).map_err(|error| error.of_expectation(i))?;
-        }
-        for operation in &batch.operations {
-            call.operation(schema, batch, operation);
-        }
-        Ok(call)
+/// A batch as one call of the commit script.
+pub(super) fn commit<'a>(
+    schema: &'static Schema,
+    (base, space): (&'a str, &'a Space),
+    clustered: bool,
+    sending: &Sending<'a>,
+    batch: &'a Batch,
+) -> Result<Call<'a>> {
+    let mut call = Encoding {
+        space,
+        base,
+        clustered,
+        keys: of_all(sending.client).iter().map(|suffix| space.of(suffix)).collect(),
+        named: HashMap::new(),
+        arguments: Vec::new(),
+    };
+    call.number(sending.slot as u64);
+    call.number(sending.number);
+    call.owned(sending.keep.map_or(String::new(), |keep| keep.to_string()));
+    call.owned(sending.time.to_string());
+    call.text(batch.operation.as_ref().map_or("", |operation| operation.as_str()));
+    let digest = sending.digest.map(|digest| data_encoding::HEXLOWER.encode(&digest));
+    call.owned(digest.unwrap_or_default());
+    let turn = batch.turn.as_ref().map_or("", Turn::as_str);
+    call.text(turn);
+    let namespace = batch.namespace.as_str();
+    let name = Key::new(&NAMESPACES, [namespace])?;
+    call.owned(record_tail(namespace, &name, turn, "", &ObjectEditor::default().finish()));
+    call.text(sending.channel);
+    call.text(namespace);
+    call.number(batch.expect.len() as u64);
+    call.number(batch.operations.len() as u64);
+    for (i, expect) in batch.expect.iter().enumerate() {
+        call.expect(batch, expect).map_err(|error| error.of_expectation(i))?;
     }
+    for operation in &batch.operations {
+        call.operation(schema, batch, operation);
+    }
+    let Encoding { keys, arguments, .. } = call;
+    Ok(Call { keys, arguments })
+}
 
+impl<'a> Encoding<'a> {
     fn text(&mut self, text: &'a str) {
         self.arguments.push(Cow::Borrowed(text.as_bytes()));
     }
@@ -323,6 +326,6 @@ impl<'a> Call<'a> {
 }
 
 /// The field of a stream among all streams: the key of its record.
-fn field(log: &Log, stream: &Stream) -> String {
+pub(super) fn field(log: &Log, stream: &Stream) -> String {
     format!("{}\u{1f}{stream}", log.name)
 }

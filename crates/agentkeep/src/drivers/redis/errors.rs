@@ -6,6 +6,7 @@ use std::error::Error as _;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::error::{Error, Kind};
+use crate::schema::OperationId;
 
 /// What became of a command that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,4 +145,32 @@ pub(super) fn late() -> Error {
 pub(super) fn strange(what: &str) -> Error {
     Error::new(Kind::Corrupt, format!("the server answered strangely about {what}"))
         .advice("does something else stand between?")
+}
+
+/// A commit whose outcome cannot be told.
+pub(super) fn unknown(operation: Option<&OperationId>) -> Error {
+    let error = Error::new(
+        Kind::OutcomeUnknown,
+        "the connection died in the middle of a commit, and the server cannot be asked",
+    );
+    match operation {
+        Some(operation) => error.at(format!("operation {operation:?}")),
+        None => error,
+    }
+    .advice("repeat it under its operation id; without one, look whether it is there")
+}
+
+/// The one who sent it was taken down with his runtime.
+pub(super) fn ended() -> Error {
+    Error::new(Kind::OutcomeUnknown, "the program's runtime ended in the middle of a commit")
+        .advice("open the store again and look, or repeat it under its operation id")
+}
+
+/// The same error for one more caller.
+pub(super) fn copy(error: &Error) -> Error {
+    let copy = Error::new(error.kind(), error.message()).retryable(error.is_retryable());
+    match error.advice_text() {
+        Some(advice) => copy.advice(advice),
+        None => copy,
+    }
 }

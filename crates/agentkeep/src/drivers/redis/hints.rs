@@ -106,16 +106,21 @@ impl Listening {
         }
     }
 
-    /// Namespace, log and stream; what is not understood wakes everybody.
+    /// Namespace, log and stream, in as many lines; what is not understood wakes everybody.
     fn told(&self, payload: &[u8]) {
-        let topic = || {
-            let mut parts = std::str::from_utf8(payload).ok()?.split('\u{1f}');
+        let topic = |line: &str| {
+            let mut parts = line.split('\u{1f}');
             let namespace = Namespace::new(parts.next()?).ok()?;
             let log = self.schema.log(parts.next()?)?;
             Some((namespace, log.name, Stream::new(parts.next()?).ok()?))
         };
-        match topic() {
-            Some((namespace, log, stream)) => self.hub.appended(&namespace, log, &stream),
+        let lines = std::str::from_utf8(payload).unwrap_or_default().split('\n');
+        match lines.map(topic).collect::<Option<Vec<_>>>() {
+            Some(topics) => {
+                for (namespace, log, stream) in topics {
+                    self.hub.appended(&namespace, log, &stream);
+                }
+            }
             None => self.hub.all(),
         }
     }

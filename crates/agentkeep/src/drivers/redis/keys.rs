@@ -100,12 +100,17 @@ pub(super) fn of_table(table: &Table) -> Vec<String> {
     keys
 }
 
+/// The key of what a client's calls were answered, after the namespace's prefix.
+pub(super) fn calls(client: &str) -> String {
+    format!("calls:{client}")
+}
+
 /// The keys that every commit may need.
 pub(super) fn of_all(client: &str) -> [String; 9] {
     let [streams, blobs] = [STREAMS.name, BLOBS.name];
     [
         "meta".to_owned(),
-        format!("calls:{client}"),
+        calls(client),
         "operations".to_owned(),
         "operations:times".to_owned(),
         format!("records:{streams}"),

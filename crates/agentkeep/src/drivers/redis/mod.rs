@@ -4,6 +4,8 @@
 //! may need is named by keys with the namespace as their hash tag. Why it is so stands in
 //! `docs/decisions/0014-redis.md`.
 
+mod appending;
+mod calling;
 mod check;
 mod cluster;
 mod committer;
@@ -12,6 +14,7 @@ mod encode;
 mod errors;
 mod find;
 mod foreign;
+mod grouping;
 mod hints;
 mod keys;
 mod lanes;
@@ -19,10 +22,14 @@ mod link;
 mod masters;
 mod open;
 mod options;
+mod plan;
+mod queue;
 mod reader;
 mod rows;
 mod scripts;
+mod seen;
 mod settings;
+mod slots;
 mod snapshot;
 mod upkeep;
 mod url;
@@ -54,7 +61,7 @@ pub struct Redis {
     description: Description,
     link: Arc<Link>,
     scripts: Arc<Scripts>,
-    committer: Committer,
+    committer: Arc<Committer>,
     hub: Hub,
     hints: Hints,
     /// The format that opening found.
@@ -86,6 +93,7 @@ impl Redis {
         let channel = channel + &opened.store_id;
         let committer =
             Committer::new(schema, Arc::clone(&link), Arc::clone(&scripts), channel, hub.clone());
+        let committer = Arc::new(committer);
         let description = Description {
             driver: "redis",
             location,

@@ -17,6 +17,7 @@ impl Script {
 /// All of them; those that only read say so to the server.
 #[derive(Debug)]
 pub(super) struct Scripts {
+    pub(super) append: Script,
     pub(super) commit: Script,
     pub(super) copy: Script,
     pub(super) find: Script,
@@ -33,6 +34,7 @@ pub(super) struct Scripts {
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
+            append: Script::new(include_str!("lua/append.lua")),
             commit: Script::new(include_str!("lua/commit.lua")),
             copy: Script::new(include_str!("lua/copy.lua")),
             find: Script::new(include_str!("lua/find.lua")),

@@ -477,6 +477,15 @@ for i, op in ipairs(list) do
 end
 if made and not name then name = text(floors[4] + 1) .. name_tail end
 
+-- A key of another kind, which somebody put there, is met before anything is written.
+for _, field in ipairs(opened_order) do
+  local stream = opened[field]
+  if stream.changed then
+    call('ZCARD', stream.entries)
+    if turn ~= '' or #stream.dead_turns > 0 then call('ZCARD', stream.turns) end
+  end
+end
+
 -- From here on everything is written, and nothing can be refused.
 -- The packed places of a record: which index, how long, the place.
 local function each_place(packed, with)

@@ -1,0 +1,134 @@
+//! Calls of the scripts that write.
+//!
+//! A call that was sent and not answered is sent again as it was: the server keeps, for each client
+//! and each of its slots, the number of the last call and what it answered, in the same write. So it
+//! happens once, however often it arrives. Who gives up takes the number away from it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use tokio::time::Instant;
+
+use super::errors::{late, strange};
+use super::link::{Failed, Link, called};
+use super::scripts::{Script, Scripts};
+use super::slots::Slot;
+use crate::drivers::server::patience::{ATTEMPTS, GRACE, pause};
+use crate::error::Error;
+
+/// The server forgets a client's slots after so long: longer than any call can be under way.
+pub(super) const KEPT: Duration = Duration::from_hours(4);
+
+/// What is sent.
+pub(super) struct Call<'a> {
+    pub(super) keys: Vec<String>,
+    pub(super) arguments: Vec<Cow<'a, [u8]>>,
+}
+
+/// Why a call gave no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing has changed.
+    Not(Error),
+    /// The same, and the server has said so of this call.
+    Refused(Error),
+    /// It may have happened.
+    Unknown,
+}
+
+/// One call, until it is answered or out of time.
+pub(super) struct Calling<'a> {
+    pub(super) link: &'a Link,
+    pub(super) scripts: &'a Scripts,
+    pub(super) script: &'a Script,
+    pub(super) call: &'a Call<'a>,
+    pub(super) slot: &'a Slot<'a>,
+    /// The key of this client's slots.
+    pub(super) calls: String,
+    pub(super) deadline: Instant,
+}
+
+impl Calling<'_> {
+    pub(super) async fn answer(self) -> Result<String, Failure> {
+        let Self { script, call, deadline, .. } = self;
+        let known = called(script, true, &call.keys, &call.arguments);
+        let (mut made, mut sent) = (0, false);
+        loop {
+            made += 1;
+            let whole = || called(script, false, &call.keys, &call.arguments);
+            let error = match self.send(&known, whole, deadline).await {
+                Ok(value) => {
+                    let text = redis::from_redis_value(value);
+                    return text.map_err(|_| Failure::Not(strange("a commit")));
+                }
+                Err(Failed::Late) => {
+                    sent = true;
+                    late()
+                }
+                Err(Failed::NotSent(error)) if !sent && !error.is_retryable() => {
+                    return Err(Failure::Not(error));
+                }
+                // A closed store, too: what was sent may have happened.
+                Err(Failed::Refused(error)) if !sent => return Err(Failure::Refused(error)),
+                Err(Failed::NoScript) => strange("a script"),
+                Err(Failed::Lost(error)) => {
+                    sent = true;
+                    error
+                }
+                Err(Failed::NotSent(error) | Failed::Again(error) | Failed::Refused(error)) => {
+                    error
+                }
+            };
+            let out_of_time = Instant::now() + pause(made) > deadline || self.link.is_closed();
+            if !sent && (made >= ATTEMPTS || out_of_time) {
+                return Err(Failure::Not(error));
+            }
+            if out_of_time {
+                return self.resolve().await;
+            }
+            tokio::time::sleep(pause(made)).await;
+        }
+    }
+
+    async fn send(
+        &self,
+        known: &Cmd,
+        whole: impl Fn() -> Cmd,
+        deadline: Instant,
+    ) -> Result<Value, Failed> {
+        match self.link.send(known, true, deadline).await {
+            Err(Failed::NoScript) => self.link.send(&whole(), true, deadline).await,
+            answer => answer,
+        }
+    }
+
+    /// What became of the call; if it has not happened, it never will.
+    async fn resolve(&self) -> Result<String, Failure> {
+        let deadline = self.deadline.max(Instant::now()) + GRACE;
+        let keys = std::slice::from_ref(&self.calls);
+        let Slot { place, number, .. } = self.slot;
+        let arguments = [place.to_string(), number.to_string(), KEPT.as_millis().to_string()];
+        let script = &self.scripts.resolve;
+        let known = called(script, true, keys, &arguments);
+        let mut made = 0;
+        while !self.link.is_closed() {
+            made += 1;
+            let whole = || called(script, false, keys, &arguments);
+            if let Ok(value) = self.send(&known, whole, deadline).await {
+                let text: String = redis::from_redis_value(value)
+                    .map_err(|_| Failure::Not(strange("a commit")))?;
+                return match text.as_str() {
+                    "void" => Err(Failure::Not(late())),
+                    "stale" => Err(Failure::Unknown),
+                    _ => Ok(text),
+                };
+            }
+            if Instant::now() + pause(made) > deadline {
+                break;
+            }
+            tokio::time::sleep(pause(made)).await;
+        }
+        Err(Failure::Unknown)
+    }
+}
