@@ -44,7 +44,7 @@ async fn commits_outlive_their_connections() {
         .map(|task| {
             let (store, retried) = (store.clone(), Arc::clone(&retried));
             tokio::spawn(async move {
-                for i in 0..200 {
+                for i in 0..800 {
                     // An error that says that nothing changed is believed: then it is done again.
                     while let Err(error) =
                         store.messages("s").add(nameless(&format!("{task}-{i}"))).await
@@ -64,7 +64,7 @@ async fn commits_outlive_their_connections() {
     let mut said = said(&store, "s").await;
     said.sort();
     let mut expected: Vec<String> =
-        (0..8).flat_map(|task| (0..200).map(move |i| format!("{task}-{i}"))).collect();
+        (0..8).flat_map(|task| (0..800).map(move |i| format!("{task}-{i}"))).collect();
     expected.sort();
     assert_eq!(said, expected, "lost or doubled");
     assert!(store.check().await.unwrap().is_sound());
