@@ -136,6 +136,7 @@ impl Json {
     }
 
     /// Text of which a checksum has shown that it is what was stored: only canonical text is.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn summed(text: &str) -> Self {
         Self(text.into())
     }
