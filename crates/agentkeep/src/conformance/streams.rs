@@ -216,5 +216,15 @@ async fn numbers_do_not_overflow(c: Context) -> Outcome {
         }
     }
     same!(c.append("s", &["1"]).await?, [1], "the first number after all that");
+    // Nor does an append that gives no number get beyond the largest one.
+    let one = || -> Result<Append> { append(&ALPHA, "end", vec![entry(None, "1")?]) };
+    let largest = i64::MAX as u64 - 1;
+    if c.append_entries(Append { start: Some(largest), ..one()? }).await.is_ok() {
+        for _ in 0..2 {
+            let kind = c.append_entries(one()?).await.err().map(|error| error.kind());
+            same!(kind, Some(Kind::TooLarge), "the kind of an append after the largest number");
+            same!(c.numbers("end").await?, [largest], "the numbers of a stream at its end");
+        }
+    }
     Ok(())
 }

@@ -60,7 +60,8 @@ impl Calling<'_> {
             let error = match self.send(&known, whole, deadline).await {
                 Ok(value) => {
                     let text = redis::from_redis_value(value);
-                    return text.map_err(|_| Failure::Not(strange("a commit")));
+                    let text = text.map_err(|_| Failure::Not(strange("a commit")))?;
+                    return if sent { self.settled(text).await } else { Ok(text) };
                 }
                 Err(Failed::Late) => {
                     sent = true;
@@ -100,6 +101,17 @@ impl Calling<'_> {
         match self.link.send(known, true, deadline).await {
             Err(Failed::NoScript) => self.link.send(&whole(), true, deadline).await,
             answer => answer,
+        }
+    }
+
+    /// The answer to a call of which an earlier copy may still be on its way. An answer that
+    /// changed nothing has left no mark by which the server would know the copy: so it is kept from
+    /// ever happening.
+    async fn settled(&self, answer: String) -> Result<String, Failure> {
+        match self.resolve().await {
+            Ok(done) => Ok(done),
+            Err(Failure::Unknown) if !answer.starts_with("ok") => Err(Failure::Unknown),
+            Err(_) => Ok(answer),
         }
     }
 

@@ -21,6 +21,7 @@ BEGIN
       last = h.last @+@ s_count[1], count = h.count @+@ s_count[1], bytes = h.bytes @+@ s_size[1],
       updated = v_time, version = h.version @+@ 1
       WHERE h.namespace @=@ p_namespace AND h.log @=@ '@log@' AND h.stream @=@ s_key[1]
+        AND h.last @<@ @end@
         -- Elsewhere what is read could be older than the locks.
         AND pg_catalog.current_setting('transaction_isolation') @=@ 'read committed'
       RETURNING h.no, h.last @-@ s_count[1] @+@ 1 INTO v_no, v_first;
@@ -37,7 +38,7 @@ BEGIN
   ELSE
     -- None is touched unless all are there.
     SELECT pg_catalog.count(*) INTO v_found FROM @_streams@ h
-      WHERE h.namespace @=@ p_namespace AND h.log @=@ '@log@' AND h.stream @=@ ANY(s_key)
+      WHERE h.namespace @=@ p_namespace AND h.log @=@ '@log@' AND h.stream @=@ ANY(s_key) AND h.last @<@ @end@
         AND pg_catalog.current_setting('transaction_isolation') @=@ 'read committed';
     IF v_found @<>@ p_streams THEN RETURN NULL; END IF;
     WITH s AS (

@@ -11,6 +11,10 @@ use super::ddl::within;
 use crate::drivers::sql::shape::quoted;
 use crate::schema::{Log, Schema, Table};
 
+/// From here on the commit function looks whether numbers are left: far below the last one, so that
+/// no batch gets past it.
+pub(super) const NEAR_THE_END: &str = "9000000000000000000";
+
 const FRAME: &str = include_str!("append.sql");
 
 /// The parameters of the functions, in order.
@@ -65,7 +69,8 @@ pub(super) fn body(schema: &Schema, log: &Log, place: &str) -> String {
     let text = qualified(FRAME)
         .replace("@log@", log.name)
         .replace("@look@\n", &qualified(&look))
-        .replace("@entries@", &within(place, log.name));
+        .replace("@entries@", &within(place, log.name))
+        .replace("@end@", NEAR_THE_END);
     placed(&text, place)
 }
 

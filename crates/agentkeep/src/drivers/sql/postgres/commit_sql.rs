@@ -75,7 +75,9 @@ fn known_name(schema: &Schema, place: &str) -> String {
 pub(super) fn revision(schema: &Schema) -> String {
     // Whatever place the functions are in, and whatever they are called.
     let appends = schema.logs.iter().map(|log| append_sql::body(schema, log, ""));
-    let text = body(schema, "", "") + &known_body(schema, "") + &appends.collect::<String>();
+    let types = super::lone::create("").concat();
+    let text =
+        body(schema, "", "") + &known_body(schema, "") + &appends.collect::<String>() + &types;
     let hash = blake3::hash(text.as_bytes()).to_hex();
     hash.as_str()[..12].to_owned()
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::BytesMut;
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 
-use super::append_sql::{qualified, same_key};
+use super::append_sql::{NEAR_THE_END, qualified, same_key};
 use super::ddl::within;
 use crate::schema::{Log, Schema};
 
@@ -160,6 +160,7 @@ fn text(schema: &Schema, log: &Log, tables: &[(i32, bool)], place: &str) -> Opti
          updated = greatest($5, pg_catalog.floor(pg_catalog.date_part('epoch', \
          pg_catalog.clock_timestamp()) @*@ 1000)::pg_catalog.int8) \
          WHERE h.namespace @=@ $8 AND h.log @=@ '{name}' AND h.stream @=@ $10 \
+         AND h.last @<@ {NEAR_THE_END} \
          AND $1::{shared}[] IS NOT NULL AND $2::{own} IS NOT NULL AND $3::{shared}[] IS NOT NULL \
          AND pg_catalog.current_setting('transaction_isolation') @=@ 'read committed'{expected} \
          RETURNING h.no, h.last, h.updated), \

@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::pace::FEW_BYTES;
 use super::work::{Answer, Tried, Wanted, Work, poisoned};
 use super::writer::{Asking, Job, Upkeep};
 use crate::driver::{Batch, Hub, MAX_BATCH_BYTES, Operation};
@@ -105,7 +106,7 @@ impl Work {
 }
 
 /// Bytes of bodies and blobs.
-pub(super) fn weight(batch: &Batch) -> usize {
+fn weight(batch: &Batch) -> usize {
     let weight = |operation: &Operation| match operation {
         Operation::Put(put) => put.body.len(),
         Operation::Append(append) => append.entries.iter().map(|entry| entry.body.len()).sum(),
@@ -114,4 +115,19 @@ pub(super) fn weight(batch: &Batch) -> usize {
         _ => 0,
     };
     batch.operations.iter().map(weight).sum()
+}
+
+/// Most operations of a batch that is small.
+const FEW: usize = 64;
+
+/// True when it is no long work: then it may be done on the caller's thread.
+pub(super) fn is_small(batch: &Batch) -> bool {
+    // These are as long as what there is to remove.
+    let removes = |operation: &Operation| {
+        matches!(operation, Operation::Trim { .. } | Operation::Drop { .. })
+    };
+    batch.operations.len() <= FEW
+        && batch.expect.len() <= FEW
+        && weight(batch) <= FEW_BYTES
+        && !batch.operations.iter().any(removes)
 }

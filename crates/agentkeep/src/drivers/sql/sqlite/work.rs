@@ -12,6 +12,7 @@ use super::cache::Cache;
 use super::errors::{beneath, is_io_failure, map};
 use super::open::{CHECKPOINT, longest_wait};
 use super::statements::Sql;
+use super::writer::Upkeep;
 use crate::driver::{Batch, Committed, Hub};
 use crate::error::{Error, Kind, Result};
 
@@ -38,7 +39,7 @@ impl Wanted {
 
 /// The connection that writes, and what is known of the database.
 pub(super) struct Work {
-    pub(super) connection: Connection,
+    connection: Connection,
     sql: Arc<Sql>,
     hub: Hub,
     poisoned: Arc<AtomicBool>,
@@ -53,6 +54,8 @@ pub(super) struct Work {
     hinted: i64,
     /// How many pages the log had after the last commit.
     pages: Arc<AtomicI32>,
+    /// The thread has been asked to shorten it.
+    shortening: bool,
 }
 
 impl Work {
@@ -73,16 +76,47 @@ impl Work {
         };
         connection.wal_hook(Some(count)).map_err(map)?;
         let (cache, timeout) = (Cache::default(), longest_wait(timeout));
-        Ok(Self { connection, sql, hub, poisoned, cache, timeout, time: 0, own, hinted: 0, pages })
+        let (time, hinted, shortening) = (0, 0, false);
+        Ok(Self {
+            connection,
+            sql,
+            hub,
+            poisoned,
+            cache,
+            timeout,
+            time,
+            own,
+            hinted,
+            pages,
+            shortening,
+        })
     }
 
     /// Whether the log is so long that it is to be brought into the file.
-    pub(super) fn is_log_long(&self) -> bool {
+    fn is_log_long(&self) -> bool {
         self.pages.load(Ordering::Relaxed) >= CHECKPOINT
+    }
+
+    /// Whether it has become far longer than that.
+    pub(super) fn is_log_overlong(&self) -> bool {
+        self.pages.load(Ordering::Relaxed) >= 2 * CHECKPOINT
+    }
+
+    /// True the first time that the log is found to be long.
+    pub(super) fn is_shortening_due(&mut self) -> bool {
+        self.is_log_long() && !std::mem::replace(&mut self.shortening, true)
+    }
+
+    /// Runs upkeep, which waits for other processes as a commit does.
+    pub(super) fn upkeep(&mut self, upkeep: Upkeep) {
+        // It is no worse off with what the last commit has left.
+        let _ = self.connection.busy_timeout(self.timeout);
+        upkeep(&self.connection);
     }
 
     /// Brings a long log into the file, as far as readers allow.
     pub(super) fn shorten_log(&mut self) {
+        self.shortening = false;
         if !self.is_log_long() || self.is_poisoned() {
             return;
         }

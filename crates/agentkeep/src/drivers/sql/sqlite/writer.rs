@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::errors::{beneath, is_io_failure};
-use super::group::{Asked, Done, tell, weight};
-use super::pace::{FEW_BYTES, Pace};
+use super::group::{Asked, Done, is_small, tell};
+use super::pace::Pace;
 use super::readers::closed;
 use super::statements::Sql;
 use super::work::{Answer, Wanted, Work, poisoned};
@@ -127,10 +127,11 @@ impl Shared {
 }
 
 /// Somebody ended in the middle of it, by a fault of ours which nobody has ever seen: whatever the
-/// connection holds is not to be committed.
-fn left(work: MutexGuard<'_, Option<Work>>) -> MutexGuard<'_, Option<Work>> {
-    if let Some(work) = work.as_ref() {
+/// connection holds is not to be committed, nor to keep others from writing.
+fn left(mut work: MutexGuard<'_, Option<Work>>) -> MutexGuard<'_, Option<Work>> {
+    if let Some(work) = work.take() {
         work.poison();
+        work.end();
     }
     work
 }
@@ -164,7 +165,7 @@ impl Writer {
     pub(super) async fn commit(&self, batch: Batch) -> Answer {
         self.refuse_if_poisoned()?;
         let (wanted, asking) = (Wanted::new(batch), Asking::new(&self.asking));
-        if asking.is_alone() && weight(&wanted.batch) <= FEW_BYTES {
+        if asking.is_alone() && is_small(&wanted.batch) {
             // Whoever else is ready to ask does it now: together they are better served.
             tokio::task::yield_now().await;
             if asking.is_alone()
@@ -188,9 +189,13 @@ impl Writer {
         let mut work = self.work.try_lock()?;
         let Some(writes) = work.as_mut() else { return Some(Err(closed())) };
         let since = Instant::now();
+        if writes.is_log_overlong() {
+            // The thread had no turn to shorten it.
+            return None;
+        }
         let answer = writes.at_once(wanted)?;
         self.pace.took(since.elapsed());
-        if writes.is_log_long() {
+        if writes.is_shortening_due() {
             // Where the queue is full, the thread looks by itself.
             let _ = queue.try_send(Job::ShortenLog);
         }
@@ -205,6 +210,8 @@ impl Writer {
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.refuse_if_poisoned()?;
+        // Commits that come meanwhile wait behind it, lest the thread never have its turn.
+        let _asking = Asking::new(&self.asking);
         let (sender, answer) = oneshot::channel();
         let poisoned = Arc::clone(&self.poisoned);
         let run = move |connection: &Connection| {
@@ -275,7 +282,7 @@ fn run(shared: &Shared, hub: &Hub, mut queue: Queue) {
         done.tell(hub);
         if let Some(work) = shared.lock().as_mut() {
             if let Some(upkeep) = done.upkeep {
-                upkeep(&work.connection);
+                work.upkeep(upkeep);
             }
             work.shorten_log();
         }

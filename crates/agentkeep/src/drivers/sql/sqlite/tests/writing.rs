@@ -253,6 +253,42 @@ async fn who_is_alone_commits_without_the_thread() {
     assert!(threads.len() >= 50, "hints are missing: {}", threads.len());
     // A slow disk sends some to the thread, never all.
     assert!(threads.contains(&std::thread::current().id()), "all were made by the thread");
+    // What may take long is made by the thread, always.
+    for _ in 0..20 {
+        let mut context = std::task::Context::from_waker(&waker);
+        let mut changed = Box::pin(watch.changed());
+        while changed.as_mut().poll(&mut context).is_ready() {
+            drop(changed);
+            changed = Box::pin(watch.changed());
+        }
+        let drop = Operation::Drop { log: &NOTES, stream: Stream::new("s").unwrap() };
+        commit(&store, [drop, append("again")]).await;
+    }
+    let threads = std::mem::take(&mut *woken.0.lock().unwrap());
+    assert!(!threads.is_empty() && !threads.contains(&std::thread::current().id()));
+}
+
+#[tokio::test]
+async fn upkeep_waits_for_other_processes_as_a_commit_does() {
+    let home = Home::new();
+    let store = home.patient_for(Duration::from_mins(1)).await;
+    commit(&store, [append("first")]).await;
+    let other = home.plain();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (began, begun) = std::sync::mpsc::channel();
+    let write = move |connection: &rusqlite::Connection| {
+        began.send(()).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(super::super::errors::map)
+    };
+    let release = tokio::task::spawn_blocking(move || {
+        begun.recv().unwrap();
+        // Any time will do: who does not wait has failed by then.
+        std::thread::yield_now();
+        other.execute_batch("COMMIT").unwrap();
+    });
+    let (done, released) = tokio::join!(store.writer.upkeep(write), release);
+    released.unwrap();
+    done.unwrap();
 }
 
 #[tokio::test]
