@@ -275,13 +275,13 @@ async fn upkeep_waits_for_other_processes_as_a_commit_does() {
     commit(&store, [append("first")]).await;
     let other = home.plain();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let (began, begun) = std::sync::mpsc::channel();
+    let (start, started) = std::sync::mpsc::channel();
     let write = move |connection: &rusqlite::Connection| {
-        began.send(()).unwrap();
+        start.send(()).unwrap();
         connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(super::super::errors::map)
     };
     let release = tokio::task::spawn_blocking(move || {
-        begun.recv().unwrap();
+        started.recv().unwrap();
         // Any time will do: who does not wait has failed by then.
         std::thread::yield_now();
         other.execute_batch("COMMIT").unwrap();
