@@ -261,6 +261,18 @@ pub enum Outcome {
 }
 
 impl Batch {
+    /// Bytes of bodies and blobs.
+    pub(crate) fn weight(&self) -> usize {
+        let weight = |operation: &Operation| match operation {
+            Operation::Put(put) => put.body.len(),
+            Operation::Append(append) => append.entries.iter().map(|entry| entry.body.len()).sum(),
+            Operation::Rewrite { body, .. } => body.len(),
+            Operation::PutBlob(blob) => blob.bytes().len(),
+            _ => 0,
+        };
+        self.operations.iter().map(weight).sum()
+    }
+
     /// An empty batch.
     pub fn new(namespace: Namespace) -> Self {
         Self {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::store::{Store, closed, lock};
 use super::{checkpoint, committing};
-use crate::driver::{Batch, Committed, MAX_BATCH_BYTES, Operation};
+use crate::driver::{Batch, Committed, MAX_BATCH_BYTES};
 use crate::error::{Error, Kind, Result};
 use crate::schema::Namespace;
 
@@ -202,7 +202,7 @@ impl Group<'_> {
     }
 
     fn push(&mut self, asked: Asked) {
-        self.bytes += weight(&asked.batch);
+        self.bytes += asked.batch.weight();
         self.asked.push(asked);
     }
 
@@ -221,16 +221,4 @@ impl Group<'_> {
     pub(super) fn leave_all(&mut self) {
         self.only = None;
     }
-}
-
-/// Bytes of bodies and blobs.
-fn weight(batch: &Batch) -> usize {
-    let weight = |operation: &Operation| match operation {
-        Operation::Put(put) => put.body.len(),
-        Operation::Append(append) => append.entries.iter().map(|entry| entry.body.len()).sum(),
-        Operation::Rewrite { body, .. } => body.len(),
-        Operation::PutBlob(blob) => blob.bytes().len(),
-        _ => 0,
-    };
-    batch.operations.iter().map(weight).sum()
 }

@@ -87,7 +87,7 @@ impl Work {
         let mut answers = Vec::with_capacity(GROUP);
         let mut bytes = 0;
         while let Some(asked) = group.get(answers.len()) {
-            bytes += weight(&asked.wanted.batch);
+            bytes += asked.wanted.batch.weight();
             answers.push(self.apply(&asked.wanted, time)?);
             let room = group.len() < GROUP && bytes < GROUP_BYTES && upkeep.is_none();
             if answers.len() == group.len() && room {
@@ -105,18 +105,6 @@ impl Work {
     }
 }
 
-/// Bytes of bodies and blobs.
-fn weight(batch: &Batch) -> usize {
-    let weight = |operation: &Operation| match operation {
-        Operation::Put(put) => put.body.len(),
-        Operation::Append(append) => append.entries.iter().map(|entry| entry.body.len()).sum(),
-        Operation::Rewrite { body, .. } => body.len(),
-        Operation::PutBlob(blob) => blob.bytes().len(),
-        _ => 0,
-    };
-    batch.operations.iter().map(weight).sum()
-}
-
 /// Most operations of a batch that is small.
 const FEW: usize = 64;
 
@@ -128,6 +116,6 @@ pub(super) fn is_small(batch: &Batch) -> bool {
     };
     batch.operations.len() <= FEW
         && batch.expect.len() <= FEW
-        && weight(batch) <= FEW_BYTES
+        && batch.weight() <= FEW_BYTES
         && !batch.operations.iter().any(removes)
 }
