@@ -7,6 +7,7 @@ use agentkeep::driver::{Append, Batch, Driver as _, Known, NewEntry, Operation};
 use agentkeep::drivers::redis::{Options, Redis};
 use agentkeep::schema::{AGENTKEEP, MESSAGES, Namespace, OperationId, Stream};
 
+use crate::grouped::{texts, told};
 use crate::needs;
 use crate::servers::own::Server;
 use crate::servers::{nameless, prepared, said};
@@ -84,6 +85,24 @@ fn batch(operation: &str) -> Batch {
         start: None,
     }));
     batch
+}
+
+/// A read must not use up its attempts on connections to a server that is no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_after_a_restart_needs_no_luck() {
+    needs!(Single, "dying::a_read_after_a_restart_needs_no_luck");
+    let server = Server::start("redis", "restarted");
+    let options = Options::from_url(&format!("{}?pool=16", server.url)).unwrap();
+    let driver = Redis::open(&AGENTKEEP, options).await.unwrap();
+    driver.commit(batch("before")).await.unwrap();
+    for _ in 0..16 {
+        told(&driver, &MESSAGES, "s").await;
+    }
+    server.kill();
+    server.restart();
+    let before = driver.sent();
+    assert_eq!(texts(&told(&driver, &MESSAGES, "s").await), [(1, "before")]);
+    assert_eq!(driver.sent() - before, 3, "one lost, one without its script, one answered");
 }
 
 /// The server has to load its scripts anew, and the client sends them again by itself.

@@ -34,11 +34,13 @@ async fn subscriber(store: Store) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
         assert!(watch.changed().await, "hints ended");
-        while let Ok(more) = store.messages("s").range(seen.len() as u64..).await {
-            if more.is_empty() {
-                break;
+        loop {
+            match store.messages("s").range(seen.len() as u64..).await {
+                Ok(more) if more.is_empty() => break,
+                Ok(more) => seen.extend(more.iter().map(|m| m.message.id().unwrap().to_owned())),
+                // What has been hinted at is still to be read: no other hint may come.
+                Err(error) => assert!(error.is_retryable(), "{error:?}"),
             }
-            seen.extend(more.iter().map(|m| m.message.id().unwrap().to_owned()));
         }
         if seen.last().is_some_and(|last| last == "end") {
             return seen;

@@ -4,7 +4,7 @@
 //! its disk, and only then answers. So commits that come together go over several connections: over
 //! one, most of them would wait for the disk again and again.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Arg, Cmd};
@@ -22,6 +22,8 @@ pub(super) struct Lanes {
     all: Vec<Lane>,
     /// Counts reads, to spread them over the lanes.
     reads: AtomicUsize,
+    /// Counts connections.
+    made: AtomicU64,
 }
 
 /// One connection, made when it is needed and again when it broke.
@@ -35,7 +37,7 @@ pub(super) struct Lane {
 #[derive(Default)]
 struct Held {
     connection: Option<MultiplexedConnection>,
-    /// Which connection it is.
+    /// Which connection it is, of all that the lanes have had.
     turn: u64,
 }
 
@@ -56,7 +58,7 @@ impl Lanes {
         let held = Held { connection: Some(first), turn: 1 };
         let mut all = vec![Lane { held: held.into(), ..Lane::default() }];
         all.resize_with(count.max(1), Lane::default);
-        Self { all, reads: AtomicUsize::new(0) }
+        Self { all, reads: AtomicUsize::new(0), made: AtomicU64::new(1) }
     }
 
     /// The lane for a commit, until what is answered with it is dropped.
@@ -72,6 +74,39 @@ impl Lanes {
     pub(super) fn for_read(&self) -> Option<&Lane> {
         let others = self.all.get(1..).filter(|others| !others.is_empty()).unwrap_or(&self.all);
         others.get(self.reads.fetch_add(1, Ordering::Relaxed) % others.len().max(1))
+    }
+
+    /// A connection, and how many had been made by now.
+    pub(super) async fn get(
+        &self,
+        lane: &Lane,
+        options: &Options,
+    ) -> Result<(MultiplexedConnection, u64)> {
+        let mut held = lane.held.lock().await;
+        if let Some(connection) = &held.connection {
+            return Ok((connection.clone(), self.made.load(Ordering::Acquire)));
+        }
+        let (connection, server) = connect::first(options).await?;
+        if server.clustered {
+            return Err(Error::new(Kind::Unsupported, "the server is a node of a cluster by now")
+                .advice("open the store again"));
+        }
+        let turn = self.made.fetch_add(1, Ordering::AcqRel) + 1;
+        *held = Held { connection: Some(connection.clone()), turn };
+        Ok((connection, turn))
+    }
+
+    /// One of the first so many broke: the others are hardly of use any more. An idle one tells of
+    /// its server's end only when it is asked, which would cost an attempt for each of them.
+    pub(super) fn broke(&self, made: u64) {
+        for lane in &self.all {
+            // One that is in somebody's hands is being made, or will be seen to be broken.
+            if let Ok(mut held) = lane.held.try_lock()
+                && held.turn <= made
+            {
+                held.connection = None;
+            }
+        }
     }
 
     pub(super) async fn close(&self) {
@@ -98,25 +133,10 @@ fn size(cmd: &Cmd) -> usize {
 }
 
 impl Lane {
-    pub(super) async fn get(&self, options: &Options) -> Result<(MultiplexedConnection, u64)> {
-        let mut held = self.held.lock().await;
-        if let Some(connection) = &held.connection {
-            return Ok((connection.clone(), held.turn));
-        }
-        let (connection, server) = connect::first(options).await?;
-        if server.clustered {
-            return Err(Error::new(Kind::Unsupported, "the server is a node of a cluster by now")
-                .advice("open the store again"));
-        }
-        held.turn += 1;
-        held.connection = Some(connection.clone());
-        Ok((connection, held.turn))
-    }
-
     /// Another caller may have a new connection already.
-    pub(super) async fn forget(&self, turn: u64) {
+    pub(super) async fn forget(&self, made: u64) {
         let mut held = self.held.lock().await;
-        if held.turn == turn {
+        if held.turn <= made {
             held.connection = None;
         }
     }

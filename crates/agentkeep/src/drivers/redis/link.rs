@@ -131,14 +131,16 @@ impl Link {
                     lanes.for_read().map(|lane| (lane, None))
                 };
                 let (lane, _under_way) = chosen.ok_or_else(|| Failed::NotSent(closed()))?;
-                let got = tokio::time::timeout_at(deadline, lane.get(&self.options)).await;
+                let got = tokio::time::timeout_at(deadline, lanes.get(lane, &self.options)).await;
                 let got = got.unwrap_or_else(|_| Err(late()));
-                let (mut connection, turn) = got.map_err(Failed::NotSent)?;
+                let (mut connection, made) = got.map_err(Failed::NotSent)?;
                 self.sent.fetch_add(1, Ordering::Relaxed);
                 let sent = tokio::time::timeout_at(deadline, connection.send_packed_command(cmd));
                 let answer = settled(sent.await);
-                if matches!(answer, Err((_, true))) {
-                    lane.forget(turn).await;
+                match &answer {
+                    Err((Failed::Late, true)) => lane.forget(made).await,
+                    Err((_, true)) => lanes.broke(made),
+                    _ => {}
                 }
                 answer.map_err(|(failed, _)| failed)
             }
