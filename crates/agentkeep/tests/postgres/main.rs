@@ -17,6 +17,7 @@ mod servers;
 
 mod appending;
 mod dying;
+mod hints;
 mod limits;
 mod opening;
 mod pooler;

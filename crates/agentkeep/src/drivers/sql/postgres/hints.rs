@@ -2,7 +2,8 @@
 //!
 //! Who listens holds a lock, so that commits tell only when somebody does. A connection that broke
 //! is made again, and then everybody is woken: what was told in between is lost, what was written
-//! is not. Where notifications do not come through, as behind a pooler, the server is asked a few
+//! is not. Commits under way at that time may have found nobody who listens, and are seen by nobody
+//! yet: until the last of them has ended, everybody is woken again. Where notifications do not come through, as behind a pooler, the server is asked a few
 //! times a second whether anything was written at all.
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use deadpool_postgres::ClientWrapper;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::AsyncMessage;
 use tokio_postgres::types::Type;
 
@@ -28,6 +30,10 @@ const TEST: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(300);
 /// Between two looks at a connection that is silent.
 const PULSE: Duration = Duration::from_secs(15);
+/// Before the first look whether what was under way has ended; each further one waits twice as long,
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+/// up to this: what takes longer is hardly a commit of ours.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// What listening needs.
 pub(super) struct Listening {
@@ -82,6 +88,41 @@ enum End {
     Deaf,
 }
 
+/// What was being written when listening began.
+struct UnderWay {
+    /// Transactions before this one.
+    before: u64,
+    look: Instant,
+    pause: Duration,
+}
+
+impl UnderWay {
+    async fn from_now(client: &ClientWrapper) -> Result<Self> {
+        let before = transaction(client, "pg_snapshot_xmax").await?;
+        Ok(Self { before, look: Instant::now() + FIRST_LOOK, pause: FIRST_LOOK })
+    }
+
+    /// With the oldest transaction that still writes.
+    fn is_over(&mut self, oldest: u64) -> bool {
+        self.pause = (self.pause * 2).min(LAST_LOOK);
+        self.look = Instant::now() + self.pause;
+        oldest >= self.before
+    }
+}
+
+/// The oldest transaction that writes, or the next one.
+async fn oldest(client: &ClientWrapper) -> Result<u64> {
+    transaction(client, "pg_snapshot_xmin").await
+}
+
+async fn transaction(client: &ClientWrapper, bound: &str) -> Result<u64> {
+    let sql = format!("SELECT pg_catalog.{bound}(pg_catalog.pg_current_snapshot())::text");
+    let rows = client.query_typed(&sql, &[]).await.map_err(|error| map(&error))?;
+    let text = rows.first().and_then(|row| row.try_get::<_, String>(0).ok());
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| Error::new(Kind::Unavailable, "PostgreSQL does not tell what is written"))
+}
+
 impl Listening {
     async fn run(self, ready: watch::Sender<bool>) {
         let mut attempt = 0;
@@ -89,7 +130,7 @@ impl Listening {
             return self.poll(&ready).await;
         }
         while !self.connections.is_closed() {
-            let began = tokio::time::Instant::now();
+            let began = Instant::now();
             match self.listen(&ready).await {
                 Ok(End::Deaf) => return self.poll(&ready).await,
                 Ok(End::Broken) | Err(_) => {}
@@ -112,9 +153,10 @@ impl Listening {
         let locked = client.query_typed(sql, &[(&self.lock, Type::INT8)]).await;
         locked.map_err(|error| map(&error))?;
         // From here on all is told; what came before has to be looked for.
+        let under_way = UnderWay::from_now(&client).await?;
         self.hub.all();
         let _ = ready.send(true);
-        self.attend(&client, &mut told).await;
+        self.attend(&client, &mut told, under_way).await;
         Ok(End::Broken)
     }
 
@@ -126,7 +168,7 @@ impl Listening {
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
             [(&self.channel, Type::TEXT), (&nonce, Type::TEXT)];
         connection.query_typed(sql, &parameters).await.map_err(|error| map(&error))?;
-        let heard = tokio::time::timeout(TEST, async {
+        let heard = timeout(TEST, async {
             while let Some(message) = told.recv().await {
                 if let AsyncMessage::Notification(told) = message
                     && told.payload() == nonce
@@ -140,16 +182,22 @@ impl Listening {
     }
 
     /// Passes on what is told, until the connection breaks.
-    async fn attend(&self, client: &ClientWrapper, told: &mut Told) {
+    async fn attend(&self, client: &ClientWrapper, told: &mut Told, under_way: UnderWay) {
+        let mut under_way = Some(under_way);
         loop {
-            match tokio::time::timeout(PULSE, told.recv()).await {
+            let look = under_way.as_ref().map_or_else(|| Instant::now() + PULSE, |some| some.look);
+            match timeout_at(look, told.recv()).await {
                 Ok(Some(AsyncMessage::Notification(told))) => self.told(told.payload()),
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(_) => {
-                    let pulse = tokio::time::timeout(PULSE, client.batch_execute("")).await;
-                    if !matches!(pulse, Ok(Ok(()))) {
-                        return;
+                    let Ok(Ok(oldest)) = timeout(PULSE, oldest(client)).await else { return };
+                    if let Some(some) = &mut under_way {
+                        let is_over = some.is_over(oldest);
+                        self.hub.all();
+                        if is_over {
+                            under_way = None;
+                        }
                     }
                 }
             }
@@ -190,7 +238,8 @@ impl Listening {
     }
 
     async fn written(&self) -> Result<String> {
-        let sql = "SELECT pg_catalog.pg_current_wal_insert_lsn()::text";
+        // The log would tell too early: a commit stands in it before anybody can see it.
+        let sql = "SELECT pg_catalog.pg_current_snapshot()::text";
         let rows =
             reading!(self.connections, |client| async { Ok(client.query_typed(sql, &[]).await?) })?;
         let at = rows.first().map(|row| row.try_get(0)).transpose();
