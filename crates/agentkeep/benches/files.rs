@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use agentkeep::{Container, Image, Message, Session, Store};
@@ -62,7 +63,7 @@ fn sixty_four_writers(runtime: &Runtime) {
     let folder = tempfile::tempdir().unwrap();
     let store = &runtime.block_on(store(&folder.path().join("keep")));
     let mut floor = &File::create(folder.path().join("floor")).unwrap();
-    let (count, mut a, mut b, mut c) = (64 * 40, 0, 0, 0);
+    let (count, mut a, mut b, mut c, mut d) = (64 * 40, 0, 0, 0, 0);
     let mut ours = || {
         let from = next(&mut b, count);
         let shares: Vec<Vec<Message>> = (0..64).map(|t| messages(from + t * 40, 40)).collect();
@@ -110,6 +111,35 @@ fn sixty_four_writers(runtime: &Runtime) {
         },
         &mut ours,
     );
+    let mut options = File::options();
+    let common = options.append(true).create(true).open(folder.path().join("common")).unwrap();
+    compare(
+        "add, 64 writers / 64 threads",
+        count,
+        || {
+            let from = next(&mut d, count);
+            let shares: Vec<Vec<String>> = (0..64).map(|t| lines(from + t * 40, 40)).collect();
+            let common = &common;
+            move || {
+                std::thread::scope(|scope| {
+                    for share in &shares {
+                        each(scope, common, share);
+                    }
+                });
+            }
+        },
+        &mut ours,
+    );
+}
+
+/// A thread that brings each of its lines to the disk by itself.
+fn each<'s>(scope: &'s Scope<'s, '_>, mut file: &'s File, lines: &'s [String]) {
+    scope.spawn(move || {
+        for line in lines {
+            file.write_all(line.as_bytes()).unwrap();
+            file.sync_data().unwrap();
+        }
+    });
 }
 
 /// A plain thread that appends the lines that tasks send it, up to 64 for each sync.
