@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agentkeep::Store;
+use agentkeep::driver::Watch;
 use agentkeep::schema::{MESSAGES, Namespace};
 use futures_util::FutureExt as _;
 
@@ -93,16 +94,27 @@ async fn is_told_of(name: &str, hold: Hold, how: &str) {
     while watch.changed().now_or_never() == Some(true) {}
     assert!(!said(&other, "s").await.contains(&id), "it is seen already");
     hold.end(&client).await;
+    is_hinted_at(&mut watch, &other, &id).await;
+}
+
+/// Reads after each hint until the message is there.
+async fn is_hinted_at(watch: &mut Watch, store: &Store, id: &str) {
     let seen = async {
         loop {
             assert!(watch.changed().await, "hints ended");
-            if said(&other, "s").await.contains(&id) {
+            if said(store, "s").await.iter().any(|said| said == id) {
                 return;
             }
         }
     };
     let seen = tokio::time::timeout(PATIENCE, seen).await;
     assert!(seen.is_ok(), "no hint for a commit that became visible");
+}
+
+/// Asks until there is a row.
+async fn until(client: &tokio_postgres::Client, sql: &str) {
+    let there = async { while client.query(sql, &[]).await.unwrap().is_empty() {} };
+    tokio::time::timeout(PATIENCE, there).await.unwrap();
 }
 
 /// It has looked for listeners before there was one.
@@ -117,4 +129,44 @@ async fn a_commit_under_way_is_told_of() {
 async fn a_commit_under_way_is_found_by_asking() {
     needs_server!("hints::a_commit_under_way_is_found_by_asking");
     is_told_of("asked", Hold::Standby, "poll").await;
+}
+
+/// It is the newest of all when listening begins: no transaction that has ended is later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_latest_commit_under_way_is_told_of() {
+    needs_server!("hints::the_latest_commit_under_way_is_told_of");
+    let server = Server::start("postgres", "latest");
+    let store = prepared(&server.url).await;
+    store.messages("s").add(named("m0")).await.unwrap();
+    let (holder, writer) = (plain(&server.url).await, plain(&server.url).await);
+    let (namespace, first) = (Namespace::default(), opened(&server.url).await);
+    let watch = first.driver().watch(&namespace, &MESSAGES, None).await.unwrap();
+    let sql = "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks \
+               WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1";
+    let lock: i64 = holder.query_one(sql, &[]).await.unwrap().get(0);
+    drop(watch);
+    first.close().await.unwrap();
+    holder.query("SELECT pg_advisory_lock($1)", &[&lock]).await.unwrap();
+    let other = opened(&server.url).await;
+    let (driver, of) = (other.clone(), namespace.clone());
+    let watching =
+        tokio::spawn(async move { driver.driver().watch(&of, &MESSAGES, None).await.unwrap() });
+    until(&holder, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").await;
+    // As of a process that has looked for listeners and found none.
+    let sql = "BEGIN; UPDATE agentkeep._streams SET last = last + 1, count = count + 1, \
+               version = version + 1 WHERE log = 'messages'; \
+               INSERT INTO agentkeep.messages(stream_no, seq, id, body, time) \
+               SELECT stream_no, seq + 1, 'raw', \
+               '{\"id\":\"raw\",\"subtype\":\"user\",\"content\":\"raw\"}', time \
+               FROM agentkeep.messages";
+    writer.batch_execute(sql).await.unwrap();
+    holder.query("SELECT pg_advisory_unlock($1)", &[&lock]).await.unwrap();
+    let mut watch = watching.await.unwrap();
+    let looked = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle' AND pid <> pg_backend_pid() \
+                  AND query LIKE '%pg_current_snapshot%' AND query NOT LIKE '%xmax%'";
+    until(&holder, looked).await;
+    while watch.changed().now_or_never() == Some(true) {}
+    assert!(!said(&other, "s").await.contains(&"raw".to_owned()), "it is seen already");
+    writer.batch_execute("COMMIT").await.unwrap();
+    is_hinted_at(&mut watch, &other, "raw").await;
 }

@@ -2,9 +2,10 @@
 //!
 //! Who listens holds a lock, so that commits tell only when somebody does. A connection that broke
 //! is made again, and then everybody is woken: what was told in between is lost, what was written
-//! is not. Commits under way at that time may have found nobody who listens, and are seen by nobody
-//! yet: until the last of them has ended, everybody is woken again. Where notifications do not come through, as behind a pooler, the server is asked a few
-//! times a second whether anything was written at all.
+//! is not. Commits that are under way then may have found nobody who listens, and cannot be seen
+//! yet: everybody is woken again when some of them have ended, until all have. Where notifications
+//! do not come through, as behind a pooler, the server is asked a few times a second whether
+//! anything was written at all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,10 @@ const PULSE: Duration = Duration::from_secs(15);
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 /// up to this: what takes longer is hardly a commit of ours.
 const LAST_LOOK: Duration = Duration::from_secs(1);
+
+/// Tells the oldest transaction that writes, the first that has not ended, and those between them
+/// that write.
+const SNAPSHOT: &str = "pg_current_snapshot";
 
 /// What listening needs.
 pub(super) struct Listening {
@@ -92,35 +97,45 @@ enum End {
 struct UnderWay {
     /// Transactions before this one.
     before: u64,
+    /// What was being written at the last look.
+    seen: String,
     look: Instant,
     pause: Duration,
 }
 
 impl UnderWay {
+    /// A transaction of our own is later than any commit that has looked for listeners: these write
+    /// first. (The end of a snapshot would not do: it is the first of those that have not ended.)
     async fn from_now(client: &ClientWrapper) -> Result<Self> {
-        let before = transaction(client, "pg_snapshot_xmax").await?;
-        Ok(Self { before, look: Instant::now() + FIRST_LOOK, pause: FIRST_LOOK })
+        let before = number(&asked(client, "pg_current_xact_id").await?)?;
+        let (seen, look) = (String::new(), Instant::now() + FIRST_LOOK);
+        Ok(Self { before, seen, look, pause: FIRST_LOOK })
     }
 
-    /// With the oldest transaction that still writes.
-    fn is_over(&mut self, oldest: u64) -> bool {
+    /// Whether something has ended since the last look, and whether all has.
+    fn look(&mut self, snapshot: String) -> Result<(bool, bool)> {
+        let oldest = number(snapshot.split(':').next().unwrap_or_default())?;
+        let has_changed = snapshot != self.seen;
+        self.seen = snapshot;
         self.pause = (self.pause * 2).min(LAST_LOOK);
         self.look = Instant::now() + self.pause;
-        oldest >= self.before
+        Ok((has_changed, oldest >= self.before))
     }
 }
 
-/// The oldest transaction that writes, or the next one.
-async fn oldest(client: &ClientWrapper) -> Result<u64> {
-    transaction(client, "pg_snapshot_xmin").await
+/// What a function of the server without parameters answers, as text.
+async fn asked(client: &ClientWrapper, function: &str) -> Result<String> {
+    let sql = format!("SELECT pg_catalog.{function}()::text");
+    let rows = client.query_typed(&sql, &[]).await.map_err(|error| map(&error))?;
+    rows.first().and_then(|row| row.try_get(0).ok()).ok_or_else(unclear)
 }
 
-async fn transaction(client: &ClientWrapper, bound: &str) -> Result<u64> {
-    let sql = format!("SELECT pg_catalog.{bound}(pg_catalog.pg_current_snapshot())::text");
-    let rows = client.query_typed(&sql, &[]).await.map_err(|error| map(&error))?;
-    let text = rows.first().and_then(|row| row.try_get::<_, String>(0).ok());
-    text.and_then(|text| text.parse().ok())
-        .ok_or_else(|| Error::new(Kind::Unavailable, "PostgreSQL does not tell what is written"))
+fn number(text: &str) -> Result<u64> {
+    text.parse().map_err(|_| unclear())
+}
+
+fn unclear() -> Error {
+    Error::new(Kind::Unavailable, "PostgreSQL does not tell what is being written")
 }
 
 impl Listening {
@@ -191,13 +206,15 @@ impl Listening {
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(_) => {
-                    let Ok(Ok(oldest)) = timeout(PULSE, oldest(client)).await else { return };
-                    if let Some(some) = &mut under_way {
-                        let is_over = some.is_over(oldest);
+                    let snapshot = timeout(PULSE, asked(client, SNAPSHOT)).await;
+                    let Ok(Ok(snapshot)) = snapshot else { return };
+                    let Some(some) = &mut under_way else { continue };
+                    let Ok((has_changed, is_over)) = some.look(snapshot) else { return };
+                    if has_changed {
                         self.hub.all();
-                        if is_over {
-                            under_way = None;
-                        }
+                    }
+                    if is_over {
+                        under_way = None;
                     }
                 }
             }
@@ -239,7 +256,7 @@ impl Listening {
 
     async fn written(&self) -> Result<String> {
         // The log would tell too early: a commit stands in it before anybody can see it.
-        let sql = "SELECT pg_catalog.pg_current_snapshot()::text";
+        let sql = &format!("SELECT pg_catalog.{SNAPSHOT}()::text");
         let rows =
             reading!(self.connections, |client| async { Ok(client.query_typed(sql, &[]).await?) })?;
         let at = rows.first().map(|row| row.try_get(0)).transpose();
