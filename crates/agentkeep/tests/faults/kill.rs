@@ -82,8 +82,10 @@ pub(crate) fn one(run: &Run, scene: &Scene<'_>, tally: &Tally, again: &AtomicU64
     let ways = if run.only.is_some() { 3 } else { 4 - scene.setting.subject.every() };
     let way =
         |at: u64, way: u64| ACTS[usize::try_from((at + scene.workload.seed + way) % 3).unwrap()];
-    let points: Vec<(u64, &str)> =
-        (1..=operations).flat_map(|at| (0..ways).map(move |i| (at, way(at, i)))).collect();
+    let points: Vec<(u64, &str)> = (1..=operations)
+        .filter(|at| !tally.leaves_out(run, *at, scene.workload.seed))
+        .flat_map(|at| (0..ways).map(move |i| (at, way(at, i))))
+        .collect();
     let folders = [temporary(), temporary()];
     tally.each(&points, |worker, (at, act)| {
         let case = format!("{case}:{at}:{act}");

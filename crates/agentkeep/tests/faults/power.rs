@@ -42,7 +42,10 @@ pub(crate) fn tier(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
 /// All images of one workload.
 pub(crate) fn one(run: &Run, scene: &Scene<'_>, tally: &Tally) {
     match record(scene, "work", Fault::default()) {
-        Ok(trace) => cut(run, scene, &scene.case("power"), &trace, |_| true, tally),
+        Ok(trace) => {
+            let wanted = |moment| !tally.leaves_out(run, moment as u64, scene.workload.seed);
+            cut(run, scene, &scene.case("power"), &trace, wanted, tally);
+        }
         Err(what) => tally.violated(&scene.case("power"), &what),
     }
 }
@@ -162,7 +165,7 @@ pub(crate) fn killed_and_cut(run: &Run, scene: &Scene<'_>, tally: &Tally) {
                 Ok((trace, from)) => {
                     // Cut from the moment on at which the second said what it found.
                     let few =
-                        if run.only.is_some() { 1 } else { 4 * scene.setting.subject.every() };
+                        if run.only.is_some() { 1 } else { 8 * scene.setting.subject.every() };
                     let wanted =
                         |moment: usize| moment >= from && (moment as u64 + at).is_multiple_of(few);
                     cut(run, scene, &case, &trace, wanted, tally);
