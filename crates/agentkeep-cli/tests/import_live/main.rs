@@ -1,6 +1,10 @@
 //! Importing from live databases that AgentX wrote, on the servers of the tests.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test states what must hold")]
 
+#[cfg(feature = "redis")]
+#[path = "../../../agentkeep/tests/servers/own.rs"]
+#[allow(dead_code, reason = "nothing is killed here")]
+mod own;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use redis::{Connection, RedisResult};
 use serde_json::json;
 
+use crate::own::Server;
 use crate::support::agentx::{gives_what_agentx_reads, kept, tally};
 use crate::support::{Home, fixture};
 
@@ -86,6 +87,36 @@ fn a_live_cluster_gives_what_agentx_reads() {
     let Some(mut live) = url.map(Live::new) else { return };
     live.fill();
     gives_what_agentx_reads(&Home::new(), Path::new(&live.url()));
+}
+
+/// An import writes nothing, so a replica will do; a store on it would not.
+#[test]
+fn a_replica_gives_what_agentx_reads() {
+    if super::server("AGENTKEEP_TEST_REDIS", "redis", "a replica").is_none() {
+        return;
+    }
+    let (master, replica) = (Server::start("redis", "origin"), Server::start("redis", "copy"));
+    let mut live = Live::new(master.url.clone());
+    live.fill();
+    let run = |node: &mut Connection, command: &str, arguments: &[&str]| {
+        redis::cmd(command).arg(arguments).exec(node).unwrap();
+    };
+    let node = &mut live.nodes[0];
+    run(node, "CONFIG", &["SET", "repl-diskless-sync-delay", "0"]);
+    let (_, port) = master.url.rsplit_once(':').unwrap();
+    let mut copy = Live::new(replica.url.clone());
+    run(&mut copy.nodes[0], "REPLICAOF", &["127.0.0.1", port]);
+    // Until it has all.
+    let has: u64 = redis::cmd("WAIT").arg(1).arg(0).query(node).unwrap();
+    assert_eq!(has, 1);
+    let url = format!("{}?base={}", replica.url, live.base);
+    let home = Home::new();
+    let said = home.fails(&["--store", &url, "stats"]);
+    assert!(said.contains("role is slave; needed: master"), "{said}");
+    gives_what_agentx_reads(&home, Path::new(&url));
+    // Without its master, too.
+    master.kill();
+    gives_what_agentx_reads(&Home::new(), Path::new(&url));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::needs;
 use crate::servers::{named, prepared, said};
 
 /// As the cluster's specification says: CRC-16 of what stands in the first braces.
-fn slot(key: &[u8]) -> u16 {
+pub(crate) fn slot(key: &[u8]) -> u16 {
     let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
         let length = key[open + 1..].iter().position(|byte| *byte == b'}')?;
         (length > 0).then(|| &key[open + 1..open + 1 + length])

@@ -50,7 +50,7 @@ pub(crate) fn add(to: &str, id: &str, text: &str) -> Batch {
     append(&MESSAGES, to, &[(id, text)])
 }
 
-fn turned(mut batch: Batch, turn: &str) -> Batch {
+pub(crate) fn turned(mut batch: Batch, turn: &str) -> Batch {
     batch.turn = Some(Turn::new(turn).unwrap());
     batch
 }
@@ -256,7 +256,7 @@ async fn many_callers_share_few_calls() {
 }
 
 /// All that is kept, without times and birth tokens.
-fn kept(place: &Place) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn kept(place: &Place) -> BTreeMap<String, Vec<String>> {
     let mut client = crate::plain();
     let mut all = BTreeMap::new();
     for key in keys(&mut client, &place.base) {
@@ -273,7 +273,10 @@ fn kept(place: &Place) -> BTreeMap<String, Vec<String>> {
             values.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect();
         if name.contains(":entries:") {
             for value in &mut values {
-                value.replace_range(19..32, "TIME");
+                let (_, rest) = value.split_once('\u{1f}').unwrap();
+                let (rewritten, rest) = rest.split_once('\u{1f}').unwrap();
+                let rewritten = if rewritten.is_empty() { "" } else { "TIME" };
+                *value = format!("{}TIME|{rewritten}|{rest}", &value[..19]);
             }
         }
         if name.ends_with("records:_streams") {

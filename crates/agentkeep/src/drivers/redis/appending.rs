@@ -4,26 +4,23 @@
 //! The script takes all that can be taken and names the others, which are left as they are: they
 //! are for the commit script.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use super::calling::Call;
-use super::encode::{Sending, field};
-use super::keys::{Space, calls};
-use super::plan::Plan;
-use super::rows::entry_tail;
+use foldhash::fast::RandomState;
+
+use super::seen::Seen;
+use super::successor::{self, Successor};
 use crate::driver::{Append, Batch, Committed, Expect, NewEntry, Operation, Outcome};
 use crate::drivers::server::answer::strange;
 use crate::error::Result;
-use crate::schema::{BUILT_IN, EntryId, Key, Log, STREAMS, Table, Turn};
+use crate::schema::{BUILT_IN, EntryId, Key, Table};
 
 /// Most entries of a call: its arguments are limited by Lua's stack.
 pub(super) const ENTRIES: usize = 2_000;
 /// Most preconditions of a batch.
 const EXPECTS: usize = 16;
-/// The largest version that the script counts exactly.
-const VERSION: u64 = 1 << 52;
 /// Streams that are told of by name.
 const HINTS: usize = 64;
 
@@ -31,9 +28,8 @@ const HINTS: usize = 64;
 pub(super) fn plain(batch: &Batch) -> Option<&Append> {
     let [Operation::Append(append)] = batch.operations.as_slice() else { return None };
     let fixed = |expect: &Expect| {
-        let Some((key, version)) = wanted(expect) else { return false };
-        let built_in = BUILT_IN.iter().any(|table| table.name == key.table().name);
-        !built_in && version.is_none_or(|version| version <= VERSION)
+        let Some((key, _)) = wanted(expect) else { return false };
+        !BUILT_IN.iter().any(|table| table.name == key.table().name)
     };
     let simple = batch.operation.is_none()
         && append.start.is_none()
@@ -57,38 +53,62 @@ fn wanted(expect: &Expect) -> Option<(&Key, Option<u64>)> {
 /// Batches of one namespace.
 pub(super) struct Appending<'a> {
     count: usize,
-    streams: Vec<Stream<'a>>,
-    conditions: Conditions<'a>,
+    pub(super) streams: Vec<Stream<'a>>,
+    pub(super) conditions: Conditions<'a>,
 }
 
 /// For each table the keys, and the versions that are wanted.
-type Conditions<'a> = Vec<(&'static Table, Vec<(&'a Key, Option<u64>)>)>;
+pub(super) type Conditions<'a> = Vec<(&'static Table, Vec<(&'a Key, Option<u64>)>)>;
+
+type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
+
+/// The ids of a group, each with the place of its stream.
+type Ids<'a> = HashSet<(usize, &'a str), RandomState>;
 
 /// The appends to one stream.
-struct Stream<'a> {
-    first: &'a Append,
-    lots: Vec<Lot<'a>>,
+pub(super) struct Stream<'a> {
+    pub(super) first: &'a Append,
+    pub(super) lots: Vec<Lot<'a>>,
+    pub(super) head: Known,
 }
 
+/// What is known of the head of a stream. What it becomes is computed here for one entry of one
+/// batch: with more, the server computes it once for all of them.
+#[derive(Default)]
+pub(super) enum Known {
+    #[default]
+    NotAsked,
+    Asked,
+    Was(Arc<str>, Successor),
+}
+
+/// What each batch got, and the head that it has left if that is told; nothing for those that are for
+/// the commit script.
+pub(super) type Parts = Vec<Option<(Committed, Option<String>)>>;
+
 /// Those that expect the same and are of the same turn, with their places in the group.
-struct Lot<'a> {
-    first: &'a Batch,
+pub(super) struct Lot<'a> {
+    pub(super) first: &'a Batch,
     /// The table and the place there of each condition.
-    conditions: Vec<(usize, usize)>,
-    appends: Vec<(usize, &'a Append)>,
+    pub(super) conditions: Vec<(usize, usize)>,
+    pub(super) appends: Vec<(usize, &'a Append)>,
 }
 
 impl<'a> Appending<'a> {
     /// Batches that are not plain, and those that repeat an id, are left out.
-    pub(super) fn new(group: &[&'a Batch]) -> Self {
+    pub(super) fn new(group: &[&'a Batch], seen: &Seen) -> Self {
         let mut all = Self { count: group.len(), streams: Vec::new(), conditions: Vec::new() };
-        let (mut streams, mut conditions) = (HashMap::new(), HashMap::new());
-        let mut ids = HashSet::new();
+        let (mut streams, mut conditions) = (HashMap::default(), HashMap::default());
+        let mut ids = Ids::default();
         for (i, batch) in group.iter().enumerate() {
             let Some(append) = plain(batch) else { continue };
             let stream = (append.log.name, append.stream.as_str());
             let stream = *streams.entry(stream).or_insert_with(|| {
-                all.streams.push(Stream { first: append, lots: Vec::new() });
+                all.streams.push(Stream {
+                    first: append,
+                    lots: Vec::new(),
+                    head: Known::default(),
+                });
                 all.streams.len() - 1
             });
             if !are_new(&mut ids, stream, append) {
@@ -110,6 +130,9 @@ impl<'a> Appending<'a> {
             lots.push(Lot { first: batch, conditions, appends: vec![(i, append)] });
         }
         all.streams.retain(|stream| !stream.lots.is_empty());
+        for stream in &mut all.streams {
+            stream.head = stream.known(seen);
+        }
         all
     }
 
@@ -118,53 +141,8 @@ impl<'a> Appending<'a> {
         self.streams.is_empty()
     }
 
-    /// What is sent: what is sent with every commit, a hint, the plan; then the keys of the conditions,
-    /// the streams, for each stream the ids and the entries, and the turns.
-    pub(super) fn call(
-        &self,
-        space: &Space,
-        sending: &Sending<'a>,
-        namespace: &'a str,
-    ) -> Call<'a> {
-        let keep = sending.keep.map_or(String::new(), |keep| keep.to_string());
-        let own = |text: String| Cow::Owned(text.into_bytes());
-        let mut writing = Writing {
-            space,
-            keys: vec![space.of(&calls(sending.client)), space.records(&STREAMS)],
-            arguments: vec![
-                own(sending.slot.to_string()),
-                own(sending.number.to_string()),
-                own(keep),
-                own(sending.time.to_string()),
-                Cow::Borrowed(sending.channel.as_bytes()),
-                own(self.hint(namespace)),
-                Cow::Borrowed(b""),
-            ],
-            plan: Plan::default(),
-            turns: Vec::new(),
-        };
-        let place_of_plan = writing.arguments.len() - 1;
-        writing.conditions(&self.conditions);
-        writing.plan.count(self.streams.len());
-        let fields =
-            self.streams.iter().map(|Stream { first, .. }| field(first.log, &first.stream));
-        writing.arguments.extend(fields.map(own));
-        let mut turns = writing.arguments.len() + 1;
-        turns += 2 * self.streams.iter().flat_map(Stream::entries).count();
-        let firsts = self.firsts();
-        for stream in &self.streams {
-            writing.stream(namespace, stream, &firsts, turns);
-        }
-        let Writing { keys, mut arguments, plan, turns, .. } = writing;
-        arguments.extend(turns.iter().map(|(turn, _)| Cow::Borrowed(turn.as_bytes())));
-        if let Some(place) = arguments.get_mut(place_of_plan) {
-            *place = Cow::Owned(plan.encode());
-        }
-        Call { keys, arguments }
-    }
-
     /// What is told to who listens: the streams, or nothing for any.
-    fn hint(&self, namespace: &str) -> String {
+    pub(super) fn hint(&self, namespace: &str) -> String {
         if self.streams.len() > HINTS {
             return String::new();
         }
@@ -180,32 +158,32 @@ impl<'a> Appending<'a> {
         hint
     }
 
-    /// How many conditions come before those of each table.
-    fn firsts(&self) -> Vec<usize> {
-        let counts = self.conditions.iter().map(|(_, conditions)| conditions.len());
-        let before = counts.scan(0, |sum, count| {
-            *sum += count;
-            Some(*sum - count)
-        });
-        before.collect()
-    }
-
-    /// What each batch of the group got; nothing for those that are for the commit script.
-    pub(super) fn part(&self, answer: &str) -> Result<Vec<Option<Committed>>> {
+    /// What each batch of the group got.
+    pub(super) fn part(&self, answer: &str) -> Result<Parts> {
         self.read(answer).ok_or_else(|| strange(answer))
     }
 
-    /// `ok TIME FIRSTS LEFT`: the first number given in each stream, and the batches not taken.
-    fn read(&self, answer: &str) -> Option<Vec<Option<Committed>>> {
+    /// `ok TIME FIRSTS LEFT`: what was given in each stream, and the batches not taken. In a stream was
+    /// given what is known (`=`), what its new head says, this number first and those after it, or
+    /// nothing (`-`).
+    fn read(&self, answer: &str) -> Option<Parts> {
         let mut parts = vec![None; self.count];
         let mut words = answer.strip_prefix("ok ")?.split(' ');
-        let time = words.next()?.parse().ok()?;
+        let now = words.next()?;
+        let time = now.parse().ok()?;
         let mut firsts = words.next()?.split(',');
         let left = words.next()?.split(',').filter(|place| !place.is_empty());
         let left = left.map(|place| place.parse::<usize>().ok()).collect::<Option<HashSet<_>>>()?;
         let mut count = 0;
         for stream in &self.streams {
-            let mut next = firsts.next()?.parse::<u64>().ok();
+            let told = firsts.next()?;
+            let (mut next, head) = match &stream.head {
+                Known::Was(_, Successor { number, before, after, .. }) if told == "=" => {
+                    (Some(*number), Some([before.as_str(), now, after].concat()))
+                }
+                _ if told.contains('\u{1f}') => (successor::last(told), Some(told.to_owned())),
+                _ => (told.parse().ok(), None),
+            };
             for (i, append) in stream.lots.iter().flat_map(|lot| &lot.appends) {
                 count += 1;
                 if left.contains(&count) {
@@ -215,7 +193,8 @@ impl<'a> Appending<'a> {
                 let end = first.checked_add(append.entries.len() as u64)?;
                 next = Some(end);
                 let outcomes = vec![Outcome::Appended { numbers: (first..end).collect() }];
-                *parts.get_mut(*i)? = Some(Committed { time, replayed: false, outcomes });
+                let committed = Committed { time, replayed: false, outcomes };
+                *parts.get_mut(*i)? = Some((committed, head.clone()));
             }
         }
         Some(parts)
@@ -223,95 +202,24 @@ impl<'a> Appending<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn entries(&self) -> impl Iterator<Item = &'a NewEntry> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = &'a NewEntry> {
         let appends = self.lots.iter().flat_map(|lot| &lot.appends);
         appends.flat_map(|(_, append)| &append.entries)
     }
-}
 
-/// A call as it is put together.
-struct Writing<'a, 's> {
-    space: &'s Space,
-    keys: Vec<String>,
-    arguments: Vec<Cow<'a, [u8]>>,
-    plan: Plan,
-    /// Turns, and the places of their indexes among the keys.
-    turns: Vec<(&'a str, usize)>,
-}
-
-impl<'a> Writing<'a, '_> {
-    fn conditions(&mut self, conditions: &Conditions<'a>) {
-        self.plan.count(conditions.len());
-        for (table, of_table) in conditions {
-            self.keys.push(self.space.records(table));
-            self.plan.count(self.keys.len());
-            self.plan.count(of_table.len());
-            for (key, version) in of_table {
-                self.arguments.push(Cow::Borrowed(key.encoded().as_bytes()));
-                self.plan.push(version.map_or(0, |version| version + 1));
-            }
-        }
-    }
-
-    /// `turns` is the place of the first turn among the arguments.
-    fn stream(&mut self, namespace: &str, of: &Stream<'a>, firsts: &[usize], turns: usize) {
-        let Append { log, stream, .. } = of.first;
-        self.keys.extend([self.space.entries(log, stream), self.space.ids(log, stream)]);
-        self.plan.count(self.keys.len() - 1);
-        let before = self.arguments.len();
-        let mut has_ids = false;
-        for entry in of.entries() {
-            let id = entry.id.as_ref().map_or("", EntryId::as_str);
-            has_ids |= !id.is_empty();
-            self.arguments.push(Cow::Borrowed(id.as_bytes()));
-        }
-        self.plan.count(self.arguments.len() - before);
-        self.plan.count(usize::from(has_ids));
-        self.plan.count(of.lots.len());
-        for lot in &of.lots {
-            self.plan.count(lot.conditions.len());
-            for (table, place) in &lot.conditions {
-                self.plan.count(firsts.get(*table).map_or(0, |first| first + place + 1));
-            }
-            let turn = lot.first.turn.as_ref().map_or("", Turn::as_str);
-            let (place, index) = self.turn(log, turn);
-            self.plan.count(if index == 0 { 0 } else { turns + place });
-            self.plan.count(index);
-            self.plan.count(lot.appends.len());
-            for (_, append) in &lot.appends {
-                self.plan.count(append.entries.len());
-                self.plan.count(append.entries.iter().map(|entry| entry.body.len()).sum());
-                for entry in &append.entries {
-                    let id = entry.id.as_ref().map_or("", EntryId::as_str);
-                    let names = (namespace, log.name, stream.as_str());
-                    let tail = entry_tail(names, (id, turn), "", &entry.body);
-                    self.arguments.push(Cow::Owned(tail.into_bytes()));
-                }
-            }
-        }
-    }
-
-    /// The place of the turn among those of the call, and that of its index among the keys.
-    fn turn(&mut self, log: &Log, turn: &'a str) -> (usize, usize) {
-        if turn.is_empty() {
-            return (0, 0);
-        }
-        let key = self.space.turns(log);
-        let index = self.keys.iter().rposition(|known| *known == key).unwrap_or_else(|| {
-            self.keys.push(key);
-            self.keys.len() - 1
-        });
-        let known = self.turns.iter().position(|known| *known == (turn, index));
-        let place = known.unwrap_or_else(|| {
-            self.turns.push((turn, index));
-            self.turns.len() - 1
-        });
-        (place, index + 1)
+    fn known(&self, seen: &Seen) -> Known {
+        let [Lot { first, appends, .. }] = self.lots.as_slice() else { return Known::NotAsked };
+        let [(_, append)] = appends.as_slice() else { return Known::NotAsked };
+        let ([entry], None) = (append.entries.as_slice(), &first.turn) else {
+            return Known::NotAsked;
+        };
+        let Some(row) = seen.head(&first.namespace, append) else { return Known::Asked };
+        successor::of(&row, entry.body.len()).map_or(Known::Asked, |next| Known::Was(row, next))
     }
 }
 
 /// Whether no id of the append comes twice; then they are remembered.
-fn are_new<'a>(ids: &mut HashSet<(usize, &'a str)>, stream: usize, append: &'a Append) -> bool {
+fn are_new<'a>(ids: &mut Ids<'a>, stream: usize, append: &'a Append) -> bool {
     let own = || append.entries.iter().filter_map(|entry| entry.id.as_ref()).map(EntryId::as_str);
     let new = own().take_while(|id| ids.insert((stream, *id))).count();
     let all = new == own().count();

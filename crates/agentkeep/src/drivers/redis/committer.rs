@@ -45,7 +45,7 @@ pub(super) struct Committer {
     client: String,
     slots: Slots,
     named: Mutex<HashMap<Namespace, Named>>,
-    streams: Seen,
+    pub(super) streams: Seen,
     unusual: AtomicU64,
     /// The time of the last commit.
     time: AtomicI64,
@@ -82,13 +82,15 @@ impl Committer {
         }
     }
 
+    /// What sends is in boxes: most callers wait for somebody else to send, and a future is as large as
+    /// the largest it may wait for.
     pub(super) async fn commit(self: &Arc<Self>, batch: Batch) -> Result<Committed> {
         self.link.refuse_if_closed()?;
         let (keep, queue) = self.name(&batch).await?;
         let deadline = self.link.deadline();
         let there = |append| self.streams.has(&batch.namespace, append);
         let Some(queue) = queue.filter(|_| plain(&batch).is_some_and(there)) else {
-            return self.alone(batch, keep, deadline).await;
+            return Box::pin(self.alone(batch, keep, deadline)).await;
         };
         let (tell, told) = oneshot::channel();
         let waiting = Waiting { asked: Asked { batch, keep, deadline }, tell };
@@ -98,7 +100,7 @@ impl Committer {
                 if self.unusual.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok() {
                     Part::Left(asked)
                 } else {
-                    let mut parts = grouping::together(self, vec![asked]).await;
+                    let mut parts = Box::pin(grouping::together(self, vec![asked])).await;
                     let part = parts.pop();
                     if matches!(part, Some(Part::Left(_))) {
                         self.unusual.store(UNUSUAL, Ordering::Relaxed);
@@ -114,7 +116,9 @@ impl Committer {
         };
         match part {
             Part::Done(answer) => answer,
-            Part::Left(Asked { batch, keep, deadline }) => self.alone(batch, keep, deadline).await,
+            Part::Left(Asked { batch, keep, deadline }) => {
+                Box::pin(self.alone(batch, keep, deadline)).await
+            }
         }
     }
 
@@ -133,14 +137,15 @@ impl Committer {
         })?;
         let committed = answer(&text, &batch, 1)??;
         if !committed.replayed {
-            self.committed(&batch, &committed);
+            self.committed(&batch, &committed, None);
         }
         Ok(committed)
     }
 
-    pub(super) fn committed(&self, batch: &Batch, committed: &Committed) {
+    /// The head is that of the stream, if it is known.
+    pub(super) fn committed(&self, batch: &Batch, committed: &Committed, head: Option<&str>) {
         self.time.fetch_max(committed.time, Ordering::Relaxed);
-        self.streams.committed(batch);
+        self.streams.committed(batch, head);
         self.hub.committed(batch);
     }
 
@@ -213,7 +218,7 @@ impl Committer {
         }
         let mut cmd = redis::cmd("ZADD");
         cmd.arg(namespaces(&self.link.options.base)).arg(0).arg(batch.namespace.as_str());
-        self.link.command(&cmd).await?;
+        Box::pin(self.link.command(&cmd)).await?;
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         if named.len() >= NAMESPACES {
             named.clear();

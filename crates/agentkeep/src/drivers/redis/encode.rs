@@ -82,7 +82,10 @@ pub(super) fn commit<'a>(
     for operation in &batch.operations {
         call.operation(schema, batch, operation);
     }
-    let Encoding { keys, arguments, .. } = call;
+    let Encoding { mut keys, arguments, .. } = call;
+    if clustered {
+        keys.push(space.never());
+    }
     Ok(Call { keys, arguments })
 }
 

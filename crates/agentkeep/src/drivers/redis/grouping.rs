@@ -11,6 +11,7 @@ use super::committer::Committer;
 use super::errors::{copy, unknown};
 use super::keys::Space;
 use super::queue::Runner;
+use super::writing;
 use crate::driver::{Batch, Committed, Operation};
 use crate::error::{Error, Result};
 
@@ -101,7 +102,7 @@ fn weight(batch: &Batch) -> usize {
 pub(super) async fn together(committer: &Committer, group: Vec<Asked>) -> Vec<Part> {
     let Some(Asked { batch: first, .. }) = group.first() else { return Vec::new() };
     let batches: Vec<&Batch> = group.iter().map(|asked| &asked.batch).collect();
-    let appending = Appending::new(&batches);
+    let appending = Appending::new(&batches, &committer.streams);
     if appending.is_empty() {
         return group.into_iter().map(Part::Left).collect();
     }
@@ -110,7 +111,10 @@ pub(super) async fn together(committer: &Committer, group: Vec<Asked>) -> Vec<Pa
     let deadline = group.iter().map(|asked| asked.deadline).min().unwrap_or_else(Instant::now);
     let slot = committer.slot();
     let sending = committer.sending(&slot, keep, None);
-    let call = appending.call(&space, &sending, first.namespace.as_str());
+    let mut call = writing::call(&appending, &space, &sending, first.namespace.as_str());
+    if committer.link.is_clustered() {
+        call.keys.push(space.never());
+    }
     let script = &committer.scripts.append;
     let answer = committer.call(script, &call, &space, &slot, deadline).await;
     let told = match answer.map(|text| appending.part(&text)) {
@@ -121,18 +125,17 @@ pub(super) async fn together(committer: &Committer, group: Vec<Asked>) -> Vec<Pa
         Err(Failure::Refused(_)) => group.iter().map(|_| None).collect::<Vec<_>>(),
     };
     let parts = group.into_iter().zip(told).map(|(asked, told)| match told {
-        Some(told) => {
-            if let Ok(committed) = &told {
-                committer.committed(&asked.batch, committed);
-            }
-            Part::Done(told)
-        }
+        Some(told) => Part::Done(told.map(|(committed, head)| {
+            committer.committed(&asked.batch, &committed, head.as_deref());
+            committed
+        })),
         None => Part::Left(asked),
     });
     parts.collect()
 }
 
-fn of_all(group: &[Asked], error: impl Fn() -> Error) -> Vec<Option<Result<Committed>>> {
+/// The same for all.
+fn of_all<T>(group: &[Asked], error: impl Fn() -> Error) -> Vec<Option<Result<T>>> {
     group.iter().map(|_| Some(Err(error()))).collect()
 }
 
@@ -143,5 +146,6 @@ pub(super) fn keys_of<'a>(
     sending: &super::encode::Sending<'a>,
     batch: &'a Batch,
 ) -> Vec<String> {
-    Appending::new(&[batch]).call(space, sending, batch.namespace.as_str()).keys
+    let appending = Appending::new(&[batch], &super::seen::Seen::default());
+    writing::call(&appending, space, sending, batch.namespace.as_str()).keys
 }

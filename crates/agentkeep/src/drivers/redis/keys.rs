@@ -57,6 +57,14 @@ impl Space {
         format!("{}{suffix}", self.prefix)
     }
 
+    /// A key that is never there, for scripts in a cluster that write, or that find keys while they
+    /// run. While the namespace moves to another server each has a part of it, and gives away any key
+    /// that it does not have: a script would stop in its middle. That is found out before it begins,
+    /// for the keys that it is called with; so this makes it wait for the end of the move.
+    pub(super) fn never(&self) -> String {
+        self.of("never")
+    }
+
     pub(super) fn meta(&self) -> String {
         self.of("meta")
     }

@@ -31,8 +31,10 @@ mod seen;
 mod settings;
 mod slots;
 mod snapshot;
+mod successor;
 mod upkeep;
 mod url;
+mod writing;
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,11 +5,7 @@
 pub(super) struct Plan(Vec<u64>);
 
 impl Plan {
-    pub(super) fn push(&mut self, number: u64) {
-        self.0.push(number);
-    }
-
-    pub(super) fn count(&mut self, number: usize) {
+    pub(super) fn push(&mut self, number: usize) {
         self.0.push(number as u64);
     }
 

@@ -189,7 +189,8 @@ async fn of_turn(at: &Place<'_>, read: &Read, turn: &Turn) -> Result<Entries> {
         if read.reverse { "1" } else { "" }.to_owned(),
         (read.limit + 1).to_string(),
     ];
-    let keys = [at.space.turns(read.log)];
+    let never = at.link.is_clustered().then(|| at.space.never());
+    let keys: Vec<String> = [at.space.turns(read.log)].into_iter().chain(never).collect();
     let answer = at.link.ask(&at.scripts.turn, &keys, &arguments).await?;
     let found: Vec<(String, Vec<u8>)> =
         redis::from_redis_value(answer).map_err(|_| strange("entries"))?;

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 use crate::schema::{BLOBS, EntryId, Key, Log, Namespace, STREAMS, Stream, Table, Turn, checksum};
 
-const SEPARATOR: char = '\u{1f}';
+pub(super) const SEPARATOR: char = '\u{1f}';
 /// Digits of an entry's number, which a stored entry begins with.
 const DIGITS: usize = 19;
 
@@ -51,23 +51,40 @@ pub(super) fn record_tail(
 
 /// An entry without its number and time, which come before.
 pub(super) fn entry_tail(
-    (namespace, log, stream): (&str, &str, &str),
+    names: (&str, &str, &str),
     (id, turn): (&str, &str),
     refs: &str,
     body: &Json,
 ) -> String {
-    let rest = rewritten_tail((namespace, log, stream), refs, body);
-    format!("\u{1f}\u{1f}{id}\u{1f}{turn}\u{1f}{rest}")
+    let size = 4 + id.len() + turn.len() + refs.len() + body.len() + 10;
+    let mut tail = String::with_capacity(size);
+    for part in ["\u{1f}\u{1f}", id, "\u{1f}", turn, "\u{1f}"] {
+        tail.push_str(part);
+    }
+    push_rewritten(&mut tail, names, refs, body);
+    tail
 }
 
 /// What a rewritten entry ends in. Its id and turn stay as they are.
-pub(super) fn rewritten_tail(
+pub(super) fn rewritten_tail(names: (&str, &str, &str), refs: &str, body: &Json) -> String {
+    let mut tail = String::new();
+    push_rewritten(&mut tail, names, refs, body);
+    tail
+}
+
+fn push_rewritten(
+    tail: &mut String,
     (namespace, log, stream): (&str, &str, &str),
     refs: &str,
     body: &Json,
-) -> String {
+) {
     let sum = sum([namespace, log, stream, "", refs, body.as_str()]);
-    format!("{refs}\u{1f}{sum:08x}\n{body}")
+    let mut hex = [0; 8];
+    data_encoding::HEXLOWER.encode_mut(&sum.to_be_bytes(), &mut hex);
+    for part in [refs, "\u{1f}", std::str::from_utf8(&hex).unwrap_or_default(), "\n"] {
+        tail.push_str(part);
+    }
+    tail.push_str(body.as_str());
 }
 
 /// The facts and the body of a row.
@@ -222,7 +239,11 @@ fn entry_facts<'a>(
 /// The number of an entry as all entries begin with it.
 pub(super) fn digits(number: u64) -> String {
     // Nothing comes behind the largest number of 19 digits.
-    format!("{:019}", number.min(9_999_999_999_999_999_999))
+    let mut buffer = itoa::Buffer::new();
+    let plain = buffer.format(number.min(9_999_999_999_999_999_999));
+    let mut padded = "0".repeat(DIGITS.saturating_sub(plain.len()));
+    padded.push_str(plain);
+    padded
 }
 
 /// The place of a record in an index: the encoded values, the encoded key, the key's length. No

@@ -1,9 +1,11 @@
 //! Streams that are there, as far as this process knows: the first append to a stream makes it, and
-//! is for the commit script.
+//! is for the commit script. Of some the head is known, too, as the last append has left it.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foldhash::fast::RandomState;
 
 use crate::driver::{Append, Batch, Operation};
 use crate::schema::Namespace;
@@ -13,8 +15,8 @@ const STREAMS: usize = 50_000;
 
 #[derive(Default)]
 pub(super) struct Seen {
-    /// Hashes of their names: to be wrong costs a call and nothing else.
-    streams: Mutex<HashSet<u64>>,
+    /// By hashes of their names: to be wrong costs a call and nothing else.
+    streams: Mutex<HashMap<u64, Option<Arc<str>>>>,
     hasher: RandomState,
 }
 
@@ -23,21 +25,31 @@ impl Seen {
         self.hasher.hash_one((namespace.as_str(), append.log.name, append.stream.as_str()))
     }
 
-    pub(super) fn has(&self, namespace: &Namespace, append: &Append) -> bool {
-        let name = self.name(namespace, append);
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner).contains(&name)
+    fn streams(&self) -> MutexGuard<'_, HashMap<u64, Option<Arc<str>>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the batch appended to is there.
-    pub(super) fn committed(&self, batch: &Batch) {
+    pub(super) fn has(&self, namespace: &Namespace, append: &Append) -> bool {
+        let name = self.name(namespace, append);
+        self.streams().contains_key(&name)
+    }
+
+    /// The row of the stream's head, as it was last: the server looks whether it still is.
+    pub(super) fn head(&self, namespace: &Namespace, append: &Append) -> Option<Arc<str>> {
+        let name = self.name(namespace, append);
+        self.streams().get(&name).cloned().flatten()
+    }
+
+    /// What the batch appended to is there, with this head.
+    pub(super) fn committed(&self, batch: &Batch, head: Option<&str>) {
         for operation in &batch.operations {
             let Operation::Append(append) = operation else { continue };
             let name = self.name(&batch.namespace, append);
-            let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-            if streams.len() >= STREAMS {
+            let mut streams = self.streams();
+            if streams.len() >= STREAMS && !streams.contains_key(&name) {
                 streams.clear();
             }
-            streams.insert(name);
+            streams.insert(name, head.map(Arc::from));
         }
     }
 }

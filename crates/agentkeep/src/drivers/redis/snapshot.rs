@@ -95,10 +95,15 @@ impl Copy {
     }
 
     async fn run<T: redis::FromRedisValue>(&self, doing: &str, base: &str) -> Result<T> {
-        let keys = [self.source.meta()];
+        let keys = self.keys();
         let arguments = self.arguments(doing, base);
         let answer = self.link.ask(&self.scripts.copy, &keys, &arguments).await?;
         redis::from_redis_value(answer).map_err(|_| super::errors::strange("a copy"))
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let never = self.link.is_clustered().then(|| self.source.never());
+        [self.source.meta()].into_iter().chain(never).collect()
     }
 
     fn arguments(&self, doing: &str, base: &str) -> Vec<String> {
@@ -157,7 +162,7 @@ impl Drop for Copy {
             return;
         }
         let (link, scripts) = (Arc::clone(&self.link), Arc::clone(&self.scripts));
-        let (keys, arguments) = ([self.source.meta()], self.arguments("remove", ""));
+        let (keys, arguments) = (self.keys(), self.arguments("remove", ""));
         runtime.spawn(async move {
             let _ = link.ask(&scripts.copy, &keys, &arguments).await;
         });
