@@ -5,7 +5,7 @@
 //! take turns, so that a slow moment of the disk meets both.
 //!
 //! `eval "$(scripts/services start postgres)"` first. `AGENTKEEP_BENCH_LONG` sets the length of the
-//! long session (1,000,000 by default).
+//! long session and topic (1,000,000 by default).
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +35,7 @@ fn main() {
         ("sixty_four_sessions", |rt| sixty_four(rt, 64)),
         ("add_many_100", add_many),
         ("last_50", last_50),
-        ("long_sessions", long_sessions),
+        ("long_streams", long_streams),
     ];
     common::run(&benches);
 }
@@ -252,41 +252,7 @@ fn last_50(runtime: &Runtime) {
     );
 }
 
-/// A long session against an empty one: the first is the floor here.
-fn long_sessions(runtime: &Runtime) {
+fn long_streams(runtime: &Runtime) {
     let place = Place::new();
-    let length = std::env::var("AGENTKEEP_BENCH_LONG").ok().and_then(|n| n.parse().ok());
-    let length: u64 = length.unwrap_or(1_000_000);
-    let store = &runtime.block_on(store(&place, 2));
-    runtime.block_on(async {
-        for from in (0..length).step_by(5_000) {
-            let some = messages(from, 5_000.min(length - from));
-            store.messages("s").add_many(some).await.unwrap();
-        }
-    });
-    let (count, mut a, mut b) = (300, length, 2 * length);
-    compare(
-        &format!("add: empty / {length} long"),
-        count,
-        || {
-            let some = messages(next(&mut b, count), count);
-            move || runtime.block_on(add_all(store, "s1", some))
-        },
-        || {
-            let some = messages(next(&mut a, count), count);
-            move || runtime.block_on(add_all(store, "s", some))
-        },
-    );
-    let read = |session: &'static str| {
-        move || {
-            move || {
-                runtime.block_on(async {
-                    for _ in 0..count {
-                        assert_eq!(store.messages(session).last(50).await.unwrap().len(), 50);
-                    }
-                });
-            }
-        }
-    };
-    compare(&format!("last 50: short / {length} long"), count, read("s1"), read("s"));
+    common::long_streams(runtime, &runtime.block_on(store(&place, 2)));
 }

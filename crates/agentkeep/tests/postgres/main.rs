@@ -16,6 +16,7 @@ mod fixture;
 mod servers;
 
 mod appending;
+mod driving;
 mod dying;
 mod hints;
 mod limits;

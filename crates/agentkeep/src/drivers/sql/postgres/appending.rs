@@ -154,11 +154,9 @@ impl<'a> Appending<'a> {
         ordered: &'b Ordered,
     ) -> Vec<(&'b (dyn ToSql + Sync), Type)> {
         let mut parameters = ordered.parameters().to_vec();
-        let of_call: [(&(dyn ToSql + Sync), Type); 6] = [
+        let of_call: [(&(dyn ToSql + Sync), Type); 4] = [
             (&self.token, Type::UUID),
             (&self.time, Type::INT8),
-            (&self.listeners, Type::INT8),
-            (&self.channel, Type::TEXT),
             (&self.namespace, Type::TEXT),
             (&self.turn, Type::TEXT),
         ];

@@ -1,7 +1,10 @@
 //! Calls: a group is sent until it is committed, refused or out of time.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use deadpool::managed::Object;
 use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -202,6 +205,13 @@ impl<'a> Group<'a> {
             }
             return self.ask(alarm, statement, &appending.parameters(), token, function).await;
         }
+        // Apart, for it is large.
+        Box::pin(self.commit(alarm, token, time)).await
+    }
+
+    /// A call of the commit function.
+    async fn commit(&self, alarm: &mut Alarm, token: uuid::Uuid, time: i64) -> Once {
+        let shared = self.shared;
         let mut call = Call::new(&shared.names, &shared.channel, token, time);
         call.lock(self.locks);
         for unit in self.units {
@@ -216,7 +226,7 @@ impl<'a> Group<'a> {
     }
 
     /// The parameters of the append function, if it may serve, and the statement that calls it.
-    fn appending(&self) -> Option<(Appending<'a>, &'a str)> {
+    fn appending(&self) -> Option<(Appending<'a>, &'a Arc<str>)> {
         // The first append to a stream makes it, which is not for an append function.
         if !self.shared.are_there(self.locks) {
             return None;
@@ -234,19 +244,25 @@ impl<'a> Group<'a> {
     async fn ask(
         &self,
         alarm: &mut Alarm,
-        statement: &str,
+        statement: &Arc<str>,
         parameters: &[(&(dyn ToSql + Sync), Type)],
         token: uuid::Uuid,
         function: Function,
     ) -> Once {
         let connections = &self.shared.connections;
-        let connection = match tokio::time::timeout_at(self.deadline, connections.get()).await {
+        let getting = pin!(connections.get());
+        let connection = match tokio::time::timeout_at(self.deadline, getting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Once::NotSent(error),
             Err(_) => return Once::NotSent(late()),
         };
-        let asking = connections.ask(&connection, statement, parameters);
-        let (in_time, failed) = match alarm.before(self.deadline, asking).await {
+        let answer = {
+            // In one place: each future that took it by value would have room for it twice.
+            let asking = pin!(connections.call(&connection, statement, parameters));
+            let driving = pin!(connection.drive(asking));
+            alarm.before(self.deadline, driving).await
+        };
+        let (in_time, failed) = match answer {
             Some(Ok(rows)) => match rows.first().map(|row| row.try_get::<_, Option<String>>(0)) {
                 Some(Ok(Some(text))) => return Once::Answered(text),
                 Some(Ok(None)) | None if function == Function::Append => return Once::NotTaken,
@@ -266,7 +282,7 @@ impl<'a> Group<'a> {
         };
         // Nobody may get a connection on which something is still under way.
         let cancel = connection.cancel_token();
-        drop(deadpool_postgres::Object::take(connection));
+        drop(Object::take(connection));
         if !in_time {
             Box::pin(connections.cancel(cancel)).await;
         }

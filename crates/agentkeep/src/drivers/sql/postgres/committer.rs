@@ -56,9 +56,9 @@ pub(super) struct Shared {
     pub(super) channel: String,
     pub(super) hub: Hub,
     /// The statement that calls the commit function,
-    pub(super) call: String,
+    pub(super) call: Arc<str>,
     /// those that call the append functions, by log,
-    pub(super) appends: Vec<(&'static str, String)>,
+    pub(super) appends: Vec<(&'static str, Arc<str>)>,
     /// and those that append one entry themselves.
     pub(super) lone: Lone,
     /// The time of the last commit.
@@ -71,9 +71,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn append(&self, log: &Log) -> Option<&str> {
+    pub(super) fn append(&self, log: &Log) -> Option<&Arc<str>> {
         let found = self.appends.iter().find(|(name, _)| *name == log.name);
-        found.map(|(_, statement)| statement.as_str())
+        found.map(|(_, statement)| statement)
     }
 
     /// Whether all that is locked to be changed, which must be streams, is known to be there.

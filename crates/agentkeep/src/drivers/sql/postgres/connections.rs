@@ -3,12 +3,13 @@
 //! Every new one is asked for the settings that durability depends on: after a failover or a
 //! restart the server may be another one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime,
-};
+use deadpool::Runtime;
+use deadpool::managed::{Object, Pool, QueueMode};
+use deadpool_postgres::ClientWrapper;
 use tokio::time::Instant;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::types::{ToSql, Type};
@@ -18,6 +19,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::errors::{Fate, closed, fate, late, map, of_pool};
 use super::options::{Options, Tls};
 use super::settings;
+use super::wire::{Manager, Wire};
 use crate::drivers::server::patience::{ATTEMPTS, pause};
 use crate::error::{Error, Kind, Result};
 
@@ -26,7 +28,7 @@ pub(super) type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
 
 /// The way to the server.
 pub(super) struct Connections {
-    pool: Pool,
+    pool: Pool<Manager>,
     tls: MakeRustlsConnect,
     pub(super) options: Options,
     /// False once a pooler was found in between, for which names of statements mean nothing.
@@ -46,9 +48,7 @@ pub(super) type Told = tokio::sync::mpsc::UnboundedReceiver<AsyncMessage>;
 impl Connections {
     pub(super) fn new(options: Options) -> Result<Self> {
         let tls = super::tls::connector(&options)?;
-        let recycling_method = RecyclingMethod::Fast;
-        let manager =
-            Manager::from_config(config(&options), tls.clone(), ManagerConfig { recycling_method });
+        let manager = Manager { config: config(&options), tls: tls.clone() };
         let pool = Pool::builder(manager)
             .max_size(options.pool)
             // What was used last is warm, here and at the server.
@@ -85,11 +85,11 @@ impl Connections {
     }
 
     /// A connection of the pool, its settings looked at.
-    pub(super) async fn get(&self) -> Result<Object> {
+    pub(super) async fn get(&self) -> Result<Object<Manager>> {
         self.refuse_if_closed()?;
         let connection = self.pool.get().await.map_err(|error| of_pool(&error))?;
         if Object::metrics(&connection).recycle_count == 0
-            && let Err(error) = self.look_at(&connection).await
+            && let Err(error) = Box::pin(self.look_at(&connection)).await
         {
             drop(Object::take(connection));
             return Err(error);
@@ -140,6 +140,27 @@ impl Connections {
         connection.query_typed(sql, parameters).await
     }
 
+    /// As [`Self::ask`], for the few statements that commit.
+    pub(super) async fn call(
+        &self,
+        wire: &Wire,
+        sql: &Arc<str>,
+        parameters: &Parameters<'_>,
+    ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
+        if self.prepares() {
+            let called = wire.call(sql, parameters).await;
+            match &called {
+                Err(error) if fate(error) == Fate::Unprepared => {
+                    wire.forget();
+                    self.prepare.store(false, Ordering::Relaxed);
+                }
+                _ => return called,
+            }
+        }
+        // Apart, for it is large and seldom.
+        Box::pin(wire.query_typed(sql, parameters)).await
+    }
+
     /// Asks the server to give up what is under way on a connection.
     pub(super) async fn cancel(&self, cancel: tokio_postgres::CancelToken) {
         let cancelling = cancel.cancel_query(self.tls.clone());
@@ -184,7 +205,11 @@ macro_rules! reading {
                 Err(error) => break Err(error),
             };
             let answer = match lent.client() {
-                Ok($client) => tokio::time::timeout_at(attempts.deadline, $read).await,
+                Ok($client) => {
+                    let read = std::pin::pin!($read);
+                    let read = $client.drive(read);
+                    tokio::time::timeout_at(attempts.deadline, read).await
+                }
                 Err(error) => break Err(error),
             };
             if let Some(done) = attempts.settle(lent, answer).await {
@@ -263,10 +288,10 @@ impl Attempts<'_> {
 
 /// A connection that leaves the pool unless it is given back: a read that is given up in the
 /// middle must not leave its statement to the next one.
-pub(super) struct Lent(Option<Object>);
+pub(super) struct Lent(Option<Object<Manager>>);
 
 impl Lent {
-    pub(super) fn client(&self) -> Result<&ClientWrapper> {
+    pub(super) fn client(&self) -> Result<&Wire> {
         self.0.as_deref().ok_or_else(closed)
     }
 
@@ -309,15 +334,21 @@ impl From<Failed> for Error {
     }
 }
 
+pub(super) fn types(parameters: &Parameters<'_>) -> Vec<Type> {
+    parameters.iter().map(|(_, kind)| kind.clone()).collect()
+}
+
+pub(super) fn values<'a>(parameters: &Parameters<'a>) -> Vec<&'a (dyn ToSql + Sync)> {
+    parameters.iter().map(|(value, _)| *value).collect()
+}
+
 async fn prepared(
     connection: &ClientWrapper,
     sql: &str,
     parameters: &Parameters<'_>,
 ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
-    let types: Vec<Type> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
-    let statement = connection.prepare_typed_cached(sql, &types).await?;
-    let values: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|(value, _)| *value).collect();
-    connection.query(&statement, &values).await
+    let statement = connection.prepare_typed_cached(sql, &types(parameters)).await?;
+    connection.query(&statement, &values(parameters)).await
 }
 
 fn config(options: &Options) -> Config {

@@ -22,11 +22,14 @@ pub(super) type Locks = BTreeMap<i64, bool>;
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     store_id: String,
+    listeners: i64,
 }
 
 impl Names {
     pub(super) fn new(store_id: &str) -> Self {
-        Self { store_id: store_id.to_owned() }
+        let mut names = Self { store_id: store_id.to_owned(), listeners: 0 };
+        names.listeners = names.number(&["listeners"]);
+        names
     }
 
     /// The number of a name. Two names may share one: then commits wait without need.
@@ -45,7 +48,7 @@ impl Names {
 
     /// Held by each process that listens.
     pub(super) fn listeners(&self) -> i64 {
-        self.number(&["listeners"])
+        self.listeners
     }
 
     /// The record of a namespace.

@@ -95,16 +95,24 @@ impl Ordered {
 /// there.
 type Shape = (&'static str, Vec<(i32, bool)>);
 
+/// The parameters before those of what is expected: the three of the locks, then token, time,
+/// namespace, turn, stream, size, id, body.
+const FIXED: usize = 11;
+
 /// The statements of a store, each made when it is first needed.
 #[derive(Debug)]
 pub(super) struct Lone {
     place: String,
+    /// The lock of who listens, and a literal of the channel where he does.
+    listeners: i64,
+    channel: String,
     statements: Mutex<HashMap<Shape, Arc<str>>>,
 }
 
 impl Lone {
-    pub(super) fn new(place: &str) -> Self {
-        Self { place: place.to_owned(), statements: Mutex::default() }
+    pub(super) fn new(place: &str, listeners: i64, channel: &str) -> Self {
+        let (place, channel) = (place.to_owned(), literal(channel));
+        Self { place, listeners, channel, statements: Mutex::default() }
     }
 
     /// The statement for a log and the tables of what is expected, with true for a version; `None` for
@@ -126,50 +134,52 @@ impl Lone {
         if statements.len() >= STATEMENTS {
             return None;
         }
-        let statement: Arc<str> = text(schema, log, &shape.1, &self.place)?.into();
+        let statement: Arc<str> = self.text(schema, log, &shape.1)?.into();
         statements.insert(shape, Arc::clone(&statement));
         Some(statement)
     }
+
+    fn text(&self, schema: &Schema, log: &Log, tables: &[(i32, bool)]) -> Option<String> {
+        let Self { place, listeners, channel, .. } = self;
+        let (mut expected, mut at) = (String::new(), FIXED);
+        for (table, versioned) in tables {
+            let table = schema.tables.get(usize::try_from(*table).ok()?)?;
+            at += 1;
+            let same_key = same_key(table, "$6", &format!("${at}"));
+            let look =
+                format!("(SELECT t.version FROM {} t WHERE {same_key})", within(place, table.name));
+            if *versioned {
+                at += 1;
+                write!(expected, " AND coalesce({look}, 0) @=@ ${at}").ok()?;
+            } else {
+                write!(expected, " AND {look} IS NOT NULL").ok()?;
+            }
+        }
+        let (shared, own) = (within(place, SHARED), within(place, OWN));
+        let (streams, commits) = (within(place, "_streams"), within(place, "_commits"));
+        let (name, entries) = (log.name, within(place, log.name));
+        Some(qualified(&format!(
+            "WITH h AS (UPDATE {streams} h SET first = CASE WHEN h.count @=@ 0 THEN h.last @+@ 1 ELSE h.first END, \
+             last = h.last @+@ 1, count = h.count @+@ 1, bytes = h.bytes @+@ $9, version = h.version @+@ 1, \
+             updated = greatest($5, pg_catalog.floor(pg_catalog.date_part('epoch', \
+             pg_catalog.clock_timestamp()) @*@ 1000)::pg_catalog.int8) \
+             WHERE h.namespace @=@ $6 AND h.log @=@ '{name}' AND h.stream @=@ $8 \
+             AND h.last @<@ {NEAR_THE_END} \
+             AND $1::{shared}[] IS NOT NULL AND $2::{own} IS NOT NULL AND $3::{shared}[] IS NOT NULL \
+             AND pg_catalog.current_setting('transaction_isolation') @=@ 'read committed'{expected} \
+             RETURNING h.no, h.last, h.updated), \
+             e AS (INSERT INTO {entries}(stream_no, seq, id, body, time, turn, rewritten, refs) \
+             SELECT h.no, h.last, $10, $11::pg_catalog.json, h.updated, $7, NULL, NULL FROM h) \
+             INSERT INTO {commits}(token, time, result) \
+             SELECT $4, h.updated, pg_catalog.concat('ok 0 ', h.updated, ' A', h.last, '-1') FROM h \
+             RETURNING result, CASE WHEN pg_catalog.pg_try_advisory_lock({listeners}) \
+             THEN pg_catalog.pg_advisory_unlock({listeners})::pg_catalog.text \
+             ELSE pg_catalog.pg_notify({channel}, pg_catalog.concat_ws(pg_catalog.chr(31), $6, '{name}', $8))::pg_catalog.text END"
+        )))
+    }
 }
 
-/// The parameters before those of what is expected: the three of the locks, then token, time,
-/// listeners, channel, namespace, turn, stream, size, id, body.
-const FIXED: usize = 13;
-
-fn text(schema: &Schema, log: &Log, tables: &[(i32, bool)], place: &str) -> Option<String> {
-    let (mut expected, mut at) = (String::new(), FIXED);
-    for (table, versioned) in tables {
-        let table = schema.tables.get(usize::try_from(*table).ok()?)?;
-        at += 1;
-        let same_key = same_key(table, "$8", &format!("${at}"));
-        let look =
-            format!("(SELECT t.version FROM {} t WHERE {same_key})", within(place, table.name));
-        if *versioned {
-            at += 1;
-            write!(expected, " AND coalesce({look}, 0) @=@ ${at}").ok()?;
-        } else {
-            write!(expected, " AND {look} IS NOT NULL").ok()?;
-        }
-    }
-    let (shared, own) = (within(place, SHARED), within(place, OWN));
-    let (streams, commits) = (within(place, "_streams"), within(place, "_commits"));
-    let (name, entries) = (log.name, within(place, log.name));
-    Some(qualified(&format!(
-        "WITH h AS (UPDATE {streams} h SET first = CASE WHEN h.count @=@ 0 THEN h.last @+@ 1 ELSE h.first END, \
-         last = h.last @+@ 1, count = h.count @+@ 1, bytes = h.bytes @+@ $11, version = h.version @+@ 1, \
-         updated = greatest($5, pg_catalog.floor(pg_catalog.date_part('epoch', \
-         pg_catalog.clock_timestamp()) @*@ 1000)::pg_catalog.int8) \
-         WHERE h.namespace @=@ $8 AND h.log @=@ '{name}' AND h.stream @=@ $10 \
-         AND h.last @<@ {NEAR_THE_END} \
-         AND $1::{shared}[] IS NOT NULL AND $2::{own} IS NOT NULL AND $3::{shared}[] IS NOT NULL \
-         AND pg_catalog.current_setting('transaction_isolation') @=@ 'read committed'{expected} \
-         RETURNING h.no, h.last, h.updated), \
-         e AS (INSERT INTO {entries}(stream_no, seq, id, body, time, turn, rewritten, refs) \
-         SELECT h.no, h.last, $12, $13::pg_catalog.json, h.updated, $9, NULL, NULL FROM h) \
-         INSERT INTO {commits}(token, time, result) \
-         SELECT $4, h.updated, pg_catalog.concat('ok 0 ', h.updated, ' A', h.last, '-1') FROM h \
-         RETURNING result, CASE WHEN pg_catalog.pg_try_advisory_lock($6) \
-         THEN pg_catalog.pg_advisory_unlock($6)::pg_catalog.text \
-         ELSE pg_catalog.pg_notify($7, pg_catalog.concat_ws(pg_catalog.chr(31), $8, '{name}', $10))::pg_catalog.text END"
-    )))
+/// A text as it stands in a statement.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }

@@ -24,6 +24,7 @@ mod get;
 mod hints;
 mod join;
 mod lanes;
+mod line;
 mod locks;
 mod lone;
 mod open;
@@ -37,6 +38,7 @@ mod snapshot;
 mod tls;
 mod upkeep;
 mod url;
+mod wire;
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -101,15 +103,16 @@ impl Postgres {
             )
         };
         let hub = Hub::default();
+        let channel = format!("agentkeep_{}", opened.identity.store_id);
         let shared = Arc::new(Shared {
             schema,
-            channel: format!("agentkeep_{}", opened.identity.store_id),
             connections: Arc::clone(&connections),
-            names,
             hub: hub.clone(),
             call,
             appends: schema.logs.iter().map(append).collect(),
-            lone: Lone::new(place),
+            lone: Lone::new(place, names.listeners(), &channel),
+            names,
+            channel,
             unusual: AtomicU64::new(0),
             streams: Mutex::default(),
             time: AtomicI64::new(0),
@@ -159,9 +162,9 @@ impl Drop for Postgres {
 }
 
 /// The statement that calls a function.
-fn statement(function: &str, parameters: usize) -> String {
+fn statement(function: &str, parameters: usize) -> Arc<str> {
     let parameters: Vec<String> = (1..=parameters).map(|i| format!("${i}")).collect();
-    format!("SELECT {function}({})", parameters.join(", "))
+    format!("SELECT {function}({})", parameters.join(", ")).into()
 }
 
 fn in_postgres(error: Error) -> Error {

@@ -1,0 +1,106 @@
+//! The connections of the pool: the client's library, and the line that its callers drive.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::{Config, Error, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::connections::{Parameters, types, values};
+use super::line::Line;
+
+/// A connection of the pool.
+#[derive(Debug)]
+pub(super) struct Wire {
+    client: ClientWrapper,
+    line: Arc<Line>,
+    /// The statements that commit, found by where their text stands: to find them by the text itself, some
+    /// kilobytes, takes longer than to send them.
+    prepared: Mutex<Vec<(Arc<str>, Statement)>>,
+}
+
+impl Wire {
+    /// What the future asks on this connection: without another task between it and the server.
+    pub(super) async fn drive<F: Future>(&self, future: F) -> F::Output {
+        self.line.drive(future).await
+    }
+
+    /// Asks by a statement that is prepared by its first use.
+    pub(super) async fn call(
+        &self,
+        sql: &Arc<str>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let known = self.list().iter().find(|(text, _)| Arc::ptr_eq(text, sql)).cloned();
+        let statement = match known {
+            Some((_, statement)) => statement,
+            // Apart, for it is large and seldom.
+            None => Box::pin(self.prepare_by_name(sql, parameters)).await?,
+        };
+        self.client.query(&statement, &values(parameters)).await
+    }
+
+    async fn prepare_by_name(
+        &self,
+        sql: &Arc<str>,
+        parameters: &Parameters<'_>,
+    ) -> Result<Statement, Error> {
+        let statement = self.client.prepare_typed(sql, &types(parameters)).await?;
+        self.list().push((Arc::clone(sql), statement.clone()));
+        Ok(statement)
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<(Arc<str>, Statement)>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing counts as prepared any more.
+    pub(super) fn forget(&self) {
+        self.list().clear();
+        self.client.statement_cache.clear();
+    }
+}
+
+impl Deref for Wire {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        &self.client
+    }
+}
+
+/// Makes connections for the pool.
+pub(super) struct Manager {
+    pub(super) config: Config,
+    pub(super) tls: MakeRustlsConnect,
+}
+
+impl std::fmt::Debug for Manager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Manager")
+    }
+}
+
+impl managed::Manager for Manager {
+    type Type = Wire;
+    type Error = Error;
+
+    async fn create(&self) -> Result<Wire, Error> {
+        // Apart, for it is large, and the future of every call would have room for it.
+        let connecting = Box::pin(self.config.connect(self.tls.clone()));
+        let (client, connection) = connecting.await?;
+        // Those who wait for it are told how it ended.
+        let (line, driver) = Line::new(async { drop(connection.await) });
+        let client = ClientWrapper::new(client, tokio::spawn(driver));
+        Ok(Wire { client, line, prepared: Mutex::default() })
+    }
+
+    async fn recycle(&self, wire: &mut Wire, _: &Metrics) -> RecycleResult<Error> {
+        if wire.is_closed() {
+            return Err(RecycleError::message("the connection is closed"));
+        }
+        Ok(())
+    }
+}
