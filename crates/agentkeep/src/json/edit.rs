@@ -162,10 +162,19 @@ impl ObjectWriter {
         }
     }
 
+    /// The next member as it stands in canonical text, its key with quotes.
+    pub(crate) fn raw(&mut self, key: &str, value: &str) -> &mut Self {
+        self.comma();
+        self.0.push_str(key);
+        self.0.push(':');
+        self.0.push_str(value);
+        self
+    }
+
     /// The key of the next member.
     pub(crate) fn name(&mut self, name: &str) -> &mut Self {
         self.comma();
-        self.0.push_str(&quoted(name));
+        push_quoted(&mut self.0, name);
         self.0.push(':');
         self
     }

@@ -173,12 +173,31 @@ impl Json {
 
     /// The text of member `key`, if this is an object that has it.
     pub fn raw_member(&self, key: &str) -> Option<&str> {
-        edit::members(&self.0).find(|(k, _)| edit::is_key(k, key)).map(|(_, value)| value)
+        Self::raw_member_of(&self.0, key)
     }
 
     /// The member `key`, if this is an object that has it.
     pub fn member(&self, key: &str) -> Option<Json> {
         self.raw_member(key).map(|text| Self(text.into()))
+    }
+
+    /// The text of member `key` of an object that stands in canonical text.
+    pub(crate) fn raw_member_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+        edit::members(text).find(|(k, _)| edit::is_key(k, key)).map(|(_, value)| value)
+    }
+
+    /// All members of an object as they stand in its text: key with quotes, and value.
+    pub(crate) fn raw_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        edit::members(&self.0)
+    }
+
+    /// The same with another value for the member `key`, if it has it.
+    pub(crate) fn with(&self, key: &str, value: &Json) -> Self {
+        let mut out = ObjectWriter::with_room(self.len());
+        for (k, v) in edit::members(&self.0) {
+            out.raw(k, if edit::is_key(k, key) { value.as_str() } else { v });
+        }
+        out.finish()
     }
 
     /// Several members at once, in one pass.

@@ -87,20 +87,29 @@ impl Scanner<'_> {
 
 /// How many bytes from the start on are neither a quote, a backslash nor a control character.
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    // Most strings are short: looking closer at a few bytes takes less than calling for help.
-    for (place, byte) in bytes.iter().enumerate().take(SHORT) {
-        if matches!(byte, b'"' | b'\\' | 0..=0x1f) {
-            return place;
+    // Most strings are short: looking at a few bytes takes less than calling for help.
+    let mut at = 0;
+    while at < SHORT
+        && let Some(eight) = bytes[at..].first_chunk()
+    {
+        let word = u64::from_le_bytes(*eight);
+        let found = zeros(word ^ every(b'"')) | zeros(word ^ every(b'\\')) | controls(word);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
         }
+        at += 8;
     }
-    let short = SHORT.min(bytes.len());
-    short + plain_of_many(&bytes[short..])
+    at + plain_of_many(&bytes[at..])
 }
 
-/// So many bytes are looked at one by one.
+/// So many bytes are looked at first.
 const SHORT: usize = 16;
 
 fn plain_of_many(bytes: &[u8]) -> usize {
+    if bytes.len() < 8 {
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        return bytes.iter().position(special).unwrap_or(bytes.len());
+    }
     let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
     let bytes = &bytes[..end];
     let is_control = |byte: &u8| *byte < 0x20;
@@ -136,6 +145,11 @@ const fn every(byte: u8) -> u64 {
 /// Marks the first byte of a word that is zero, by its highest bit; those behind it perhaps, too.
 fn zeros(word: u64) -> u64 {
     word.wrapping_sub(every(1)) & !word & every(0x80)
+}
+
+/// Marks the first byte of a word that is a control character, likewise.
+fn controls(word: u64) -> u64 {
+    word.wrapping_sub(every(0x20)) & !word & every(0x80)
 }
 
 #[cfg(test)]

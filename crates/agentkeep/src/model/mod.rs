@@ -14,11 +14,11 @@ mod tools;
 mod transcript;
 
 pub use attachment::Attachment;
-pub(crate) use capability::new_id;
 pub use capability::{
     CapabilityLink, ENVELOPE_VERSION, EnvelopeRow, LinkRow, OpContext, RegistrationRow,
     RuntimeSnapshotRow, ToolRef, TransitionRow,
 };
+pub(crate) use capability::{INLINE, Long, OPENED, each_member, new_id};
 pub use container::Container;
 pub use event::{Event, StoredEvent};
 pub use image::Image;

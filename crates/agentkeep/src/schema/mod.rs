@@ -2,6 +2,7 @@
 //!
 //! A new kind of thing to keep is a few lines in [`AGENTKEEP`] and a repository.
 
+mod extract;
 mod id;
 mod tables;
 mod value;
@@ -9,9 +10,6 @@ mod value;
 pub use id::{EntryId, Key, MAX_ID, Namespace, OperationId, Stream, Turn, check_id};
 pub use tables::*;
 pub use value::{Number, Value};
-
-use crate::error::{Error, Kind, Result};
-use crate::json::Json;
 
 /// Longest text in an index, in bytes.
 pub const MAX_INDEXED_TEXT: usize = 1024;
@@ -139,46 +137,6 @@ impl Table {
     /// The place of a field among [`fields`](Self::fields).
     pub fn field(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|field| field.name == name)
-    }
-
-    /// The indexed fields of `body`, in the order of [`fields`](Self::fields).
-    ///
-    /// # Errors
-    /// `TooLarge` for a text beyond [`MAX_INDEXED_TEXT`].
-    pub fn extract(&self, body: &Json) -> Result<Vec<FieldValue>> {
-        self.fields.iter().map(|field| field.extract(body)).collect()
-    }
-}
-
-impl Field {
-    fn extract(&self, body: &Json) -> Result<FieldValue> {
-        let mut at = Some(body.clone());
-        for step in self.path {
-            at = at.and_then(|json| json.member(step));
-        }
-        if !self.many {
-            let value = at.map_or(Value::Missing, |json| Value::of_json(json.as_str()));
-            return self.checked(value).map(FieldValue::One);
-        }
-        let mut values: Vec<Value> = at
-            .iter()
-            .flat_map(Json::elements)
-            .map(|element| self.checked(Value::of_json(element.as_str())))
-            .collect::<Result<_>>()?;
-        values.sort();
-        values.dedup();
-        Ok(FieldValue::Many(values))
-    }
-
-    fn checked(&self, value: Value) -> Result<Value> {
-        match &value {
-            Value::Text(text) if text.len() > MAX_INDEXED_TEXT => {
-                let message = format!("the field {} has {} bytes", self.path.join("."), text.len());
-                Err(Error::new(Kind::TooLarge, message)
-                    .advice(format!("an indexed text has at most {MAX_INDEXED_TEXT} bytes")))
-            }
-            _ => Ok(value),
-        }
     }
 }
 

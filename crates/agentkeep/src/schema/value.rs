@@ -79,9 +79,7 @@ impl Value {
         match text.as_bytes().first() {
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
-            Some(b'"') => {
-                Json::assembled(text.to_owned()).to_text().map_or(Self::Missing, Self::Text)
-            }
+            Some(b'"') => Json::text_of(text).map_or(Self::Missing, Self::Text),
             Some(b'-' | b'0'..=b'9') => match text.parse::<i64>() {
                 Ok(integer) => Self::Number(Number::Integer(integer)),
                 Err(_) => text.parse().map_or(Self::Missing, |r| Self::Number(Number::from_f64(r))),

@@ -1,5 +1,6 @@
 //! The rows, each a JSON object that is kept as it is.
 
+use super::long::{Long, Members};
 use super::{CapabilityLink, ToolRef};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
@@ -17,28 +18,34 @@ fn wrong(what: &str, field: &str, expected: &str) -> Error {
     .advice(format!("make {field} {expected}"))
 }
 
+/// The member of a row.
+fn member<'a>(members: &Members<'a>, name: &str) -> Option<&'a str> {
+    let named = members.iter().find(|(key, _)| key[1..key.len() - 1] == *name);
+    named.map(|(_, value)| *value)
+}
+
 /// What all rows have in common.
-fn check(what: &str, id: &str, texts: &[&str], json: &Json) -> Result<()> {
+fn check(what: &str, id: &str, texts: &[&str], json: &Json, members: &Members<'_>) -> Result<()> {
     document::object(what, json)?;
-    let text = |field: &str| json.member(field).and_then(|text| text.to_text());
-    match json.member(id).map(|id| id.to_text()) {
+    match member(members, id).map(Json::text_of) {
         None => {}
         Some(Some(given)) if given.is_empty() => {}
         Some(Some(given)) => check_id(id, &given)?,
         Some(None) => return Err(wrong(what, id, "a text, or leave it out")),
     }
     for field in texts {
-        let Some(given) = text(field) else { return Err(wrong(what, field, "a text")) };
+        let text = member(members, field).and_then(Json::text_of);
+        let Some(given) = text else { return Err(wrong(what, field, "a text")) };
         // They are keys or names of streams.
         if matches!(*field, "agentId" | "sessionId" | "fromLinkId" | "toLinkId" | "staticHash") {
             check_id(field, &given)?;
         }
     }
-    if json.member("_ts_created").and_then(|time| time.to_i64()).is_none() {
+    if member(members, "_ts_created").is_none_or(|time| time.parse::<i64>().is_err()) {
         return Err(wrong(what, "_ts_created", "a whole number of milliseconds since 1970"));
     }
-    match json.member("metadata") {
-        Some(metadata) if !metadata.is_null() && !metadata.is_object() => {
+    match member(members, "metadata") {
+        Some(metadata) if metadata != "null" && !metadata.starts_with('{') => {
             Err(wrong(what, "metadata", "an object, or leave it out"))
         }
         _ => Ok(()),
@@ -50,10 +57,20 @@ macro_rules! row {
     ($(#[$doc:meta])* $type:ident, $what:literal, $id:literal, $prefix:literal,
      [$($text:literal),*], [$($null:literal),*]) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq)]
+        #[derive(Clone)]
         pub struct $type {
             json: Json,
+            /// Found when the row was checked, so that nobody goes over it again.
+            long: Long,
         }
+
+        impl PartialEq for $type {
+            fn eq(&self, other: &Self) -> bool {
+                self.json == other.json
+            }
+        }
+
+        impl Eq for $type {}
 
         impl $type {
             pub(crate) const ID: &'static str = $id;
@@ -66,14 +83,23 @@ macro_rules! row {
             /// # Errors
             /// `InvalidInput` for a missing or wrong member, `InvalidId`.
             pub fn from_json(json: Json) -> Result<Self> {
-                check($what, $id, &[$($text),*], &json)?;
-                let json = without_nulls(json, &[$($null),*]);
-                Self::check(&json)?;
-                Ok(Self { json })
+                let (members, long) = Self::look(&json);
+                check($what, $id, &[$($text),*], &json, &members)?;
+                let nulls: &[&str] = &[$($null),*];
+                if nulls.iter().any(|field| member(&members, field) == Some("null")) {
+                    return Self::from_json(without_nulls(&json, nulls));
+                }
+                Self::check(&json, &members)?;
+                Ok(Self { json, long })
             }
 
             pub(crate) fn stored(json: Json) -> Self {
-                Self { json }
+                Self { json, long: Long::default() }
+            }
+
+            /// What is known of long values in it.
+            pub(crate) fn long(&self) -> &Long {
+                &self.long
             }
 
             /// The whole as JSON.
@@ -152,17 +178,19 @@ row!(
 );
 
 /// `null` counts as absent.
-fn without_nulls(json: Json, fields: &[&str]) -> Json {
-    let null = |field: &&&str| json.raw_member(field) == Some("null");
-    let nulls: Vec<_> = fields.iter().filter(null).collect();
-    if nulls.is_empty() {
-        return json;
-    }
-    let mut editor = ObjectEditor::of(&json);
-    for field in nulls {
-        editor.remove(field);
+fn without_nulls(json: &Json, fields: &[&str]) -> Json {
+    let mut editor = ObjectEditor::of(json);
+    for field in fields {
+        if json.raw_member(field) == Some("null") {
+            editor.remove(field);
+        }
     }
     editor.finish()
+}
+
+/// The members of a row that has no envelope.
+fn plain(json: &Json) -> (Members<'_>, Long) {
+    (json.raw_pairs().collect(), Long::default())
 }
 
 fn check_refs(json: &Json) -> Result<()> {
@@ -170,9 +198,13 @@ fn check_refs(json: &Json) -> Result<()> {
 }
 
 impl RegistrationRow {
-    fn check(json: &Json) -> Result<()> {
-        match json.member("staticProps") {
-            Some(props) if props.is_object() => Ok(()),
+    fn look(json: &Json) -> (Members<'_>, Long) {
+        plain(json)
+    }
+
+    fn check(_: &Json, members: &Members<'_>) -> Result<()> {
+        match member(members, "staticProps") {
+            Some(props) if props.starts_with('{') => Ok(()),
             _ => Err(wrong("registration", "staticProps", "an object")),
         }
     }
@@ -194,10 +226,14 @@ impl RegistrationRow {
 }
 
 impl LinkRow {
-    fn check(json: &Json) -> Result<()> {
+    fn look(json: &Json) -> (Members<'_>, Long) {
+        plain(json)
+    }
+
+    fn check(json: &Json, members: &Members<'_>) -> Result<()> {
         check_refs(json)?;
-        match json.member("invocationHash") {
-            Some(hash) if hash.to_text().is_none() => {
+        match member(members, "invocationHash") {
+            Some(hash) if Json::text_of(hash).is_none() => {
                 Err(wrong("link", "invocationHash", "a text, or leave it out"))
             }
             _ => Ok(()),
@@ -247,8 +283,12 @@ impl LinkRow {
 }
 
 impl RuntimeSnapshotRow {
-    fn check(json: &Json) -> Result<()> {
-        if json.member("toolRefs").is_none() {
+    fn look(json: &Json) -> (Members<'_>, Long) {
+        plain(json)
+    }
+
+    fn check(json: &Json, members: &Members<'_>) -> Result<()> {
+        if member(members, "toolRefs").is_none() {
             return Err(wrong("runtime snapshot", "toolRefs", "a list"));
         }
         check_refs(json)
@@ -256,8 +296,12 @@ impl RuntimeSnapshotRow {
 }
 
 impl EnvelopeRow {
-    fn check(json: &Json) -> Result<()> {
-        match json.member("envelope") {
+    fn look(json: &Json) -> (Members<'_>, Long) {
+        if json.is_object() { Long::of_row(json.as_str()) } else { plain(json) }
+    }
+
+    fn check(_: &Json, members: &Members<'_>) -> Result<()> {
+        match member(members, "envelope") {
             Some(_) => Ok(()),
             None => Err(wrong("envelope row", "envelope", "JSON")),
         }
@@ -310,8 +354,12 @@ impl EnvelopeRow {
 }
 
 impl TransitionRow {
-    fn check(json: &Json) -> Result<()> {
-        match (json.member("fromLinkId"), json.member("toLinkId")) {
+    fn look(json: &Json) -> (Members<'_>, Long) {
+        plain(json)
+    }
+
+    fn check(_: &Json, members: &Members<'_>) -> Result<()> {
+        match (member(members, "fromLinkId"), member(members, "toLinkId")) {
             (from, to) if from == to => {
                 Err(Error::new(Kind::InvalidInput, "the transition leads from a link to itself")
                     .advice("give the link before and the link after"))

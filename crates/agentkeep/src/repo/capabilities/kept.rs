@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::driver::Record;
 use crate::error::{Error, Kind, Result};
-use crate::json::{Json, ObjectEditor};
-use crate::model::OpContext;
+use crate::json::{Json, ObjectWriter};
+use crate::model::{Long, OpContext};
 use crate::repo::space::Space;
 use crate::schema::Key;
 
@@ -36,6 +36,7 @@ pub(super) trait Row: Sized {
     const PREFIX: &'static str;
 
     fn json(&self) -> &Json;
+    fn long(&self) -> &Long;
     fn stored(json: Json) -> Self;
     fn named(&self, id: &str) -> Result<Self>;
     fn id(&self) -> Option<String>;
@@ -49,6 +50,10 @@ macro_rules! rows {
 
             fn json(&self) -> &Json {
                 Self::json(self)
+            }
+
+            fn long(&self) -> &Long {
+                Self::long(self)
             }
 
             fn stored(json: Json) -> Self {
@@ -82,14 +87,16 @@ pub(super) fn damaged(key: &Key) -> Error {
 
 /// The body of a record.
 pub(super) fn body(row: &Json, op: &OpContext, more: &[(&str, Option<Json>)]) -> Json {
-    let mut body = ObjectEditor::default();
-    body.set("row", row);
+    let values = more.iter().filter_map(|(_, value)| value.as_ref());
+    let room = values.fold(row.len() + 128, |room, value| room + value.len() + 16);
+    let mut body = ObjectWriter::with_room(room);
+    body.name("row").value(row);
     for (name, value) in more {
         if let Some(value) = value {
-            body.set(name, value);
+            body.name(name).value(value);
         }
     }
-    body.set("op", &op.to_json());
+    body.name("op").value(&op.to_json());
     body.finish()
 }
 

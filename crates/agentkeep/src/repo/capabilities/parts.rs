@@ -3,13 +3,8 @@
 use crate::driver::{Blob, FoundBlob, Hash, Want};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
+use crate::model::{INLINE, Long, OPENED, each_member};
 use crate::repo::space::Space;
-
-/// A shorter value stands in the record.
-const INLINE: usize = 1024;
-/// Objects of which the members are looked at one by one, for some of them change in every turn.
-/// Keys as they stand in the text.
-const OPENED: [&[&str]; 3] = [&[], &["\"runtime\""], &["\"runtime\"", "\"link\""]];
 
 /// An envelope without what is long in it.
 #[derive(Debug)]
@@ -25,14 +20,16 @@ pub(super) struct Parts {
 impl Parts {
     #[cfg(test)]
     fn of(envelope: &Json) -> Self {
-        let (mut cut, mut rest) = (Cut::default(), String::new());
+        let (none, mut rest) = (Long::default(), String::new());
+        let mut cut = Cut::new(envelope, &none);
         cut.value(&mut rest, envelope.as_str());
         cut.finish(rest)
     }
 
-    /// The row with `null` in the place of its envelope, and the envelope.
-    pub(super) fn of_row(row: &Json) -> (Json, Self) {
-        let (mut cut, mut envelope) = (Cut::default(), String::with_capacity(INLINE));
+    /// The row with `null` in the place of its envelope, and the envelope. Where long values of the
+    /// envelope stand may be known.
+    pub(super) fn of_row(row: &Json, long: &Long) -> (Json, Self) {
+        let (mut cut, mut envelope) = (Cut::new(row, long), String::with_capacity(INLINE));
         let mut rest = String::with_capacity(INLINE);
         over_members(row.as_str(), &mut rest, |rest, key, value| {
             if key == "\"envelope\"" {
@@ -54,33 +51,31 @@ impl Parts {
 }
 
 /// Writes the members of the object that `text` begins with to `rest`, each value by `write`, which
-/// answers the value's length in the text; answers the object's. So the whole of a long text is
-/// gone over only once, whatever is opened in it.
+/// answers the value's length in the text; answers the object's.
 fn over_members<'a>(
     text: &'a str,
     rest: &mut String,
     mut write: impl FnMut(&mut String, &'a str, &'a str) -> usize,
 ) -> usize {
-    let mut at = 1;
-    rest.push('{');
-    while at < text.len() && !text[at..].starts_with('}') {
-        if at > 1 {
-            rest.push(',');
-            at += 1;
-        }
-        let key = &text[at..at + Json::length_of_first(&text[at..])];
+    let mut opening = '{';
+    let length = each_member(text, |key, value| {
+        rest.push(std::mem::replace(&mut opening, ','));
         rest.push_str(key);
         rest.push(':');
-        at += key.len() + 1;
-        at += write(rest, key, &text[at..]);
+        write(rest, key, value)
+    });
+    if opening == '{' {
+        rest.push(opening);
     }
     rest.push('}');
-    at + 1
+    length
 }
 
 /// What has been cut out of an envelope so far.
-#[derive(Default)]
 struct Cut<'a> {
+    /// The length of the text that it is cut from, and what is known of long values in it.
+    whole: usize,
+    long: &'a Long,
     /// Where in the envelope it is.
     path: Vec<&'a str>,
     places: Vec<Json>,
@@ -88,6 +83,11 @@ struct Cut<'a> {
 }
 
 impl<'a> Cut<'a> {
+    fn new(whole: &Json, long: &'a Long) -> Self {
+        let whole = whole.len();
+        Self { whole, long, path: Vec::new(), places: Vec::new(), blobs: Vec::new() }
+    }
+
     /// Writes the value that the text begins with to `rest`, without what is long in it; answers
     /// its length in the text.
     fn value(&mut self, rest: &mut String, text: &'a str) -> usize {
@@ -99,7 +99,8 @@ impl<'a> Cut<'a> {
                 length
             });
         }
-        let length = Json::length_of_first(text);
+        let known = self.long.length(self.whole - text.len());
+        let length = known.unwrap_or_else(|| Json::length_of_first(text));
         let value = &text[..length];
         if length <= INLINE {
             rest.push_str(value);
@@ -169,6 +170,7 @@ fn put(into: &Json, path: &[String], value: &Json) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::EnvelopeRow;
 
     #[test]
     fn a_row_is_cut_where_it_always_was() {
@@ -177,7 +179,7 @@ mod tests {
         let row = format!(
             r#"{{"id":"a","envelope":{{"v":"1","runtime":{{"link":{{"n":{{}},"refs":{long}}},"refs":{long}}},"z\"":[{long}],"e":{{"runtime":{long}}}}},"m":{{"x":[]}}}}"#
         );
-        let (rest, parts) = Parts::of_row(&Json::parse(&row).unwrap());
+        let (rest, parts) = Parts::of_row(&Json::parse(&row).unwrap(), &Long::default());
         assert_eq!(rest.as_str(), r#"{"id":"a","envelope":null,"m":{"x":[]}}"#);
         let cut =
             r#"{"v":"1","runtime":{"link":{"n":{},"refs":null},"refs":null},"z\"":null,"e":null}"#;
@@ -191,6 +193,33 @@ mod tests {
         // What stands in two places is kept once.
         let kept: Vec<Hash> = parts.blobs.iter().map(Blob::hash).collect();
         assert_eq!(kept, [hash, z, e]);
+    }
+
+    #[test]
+    fn what_is_known_of_long_values_changes_nothing() {
+        let long = format!("[{}1]", "1,".repeat(INLINE));
+        let [before, after] = ["[1]", long.as_str()].map(|metadata| {
+            let own = format!(r#""m":{metadata},"metadata":{{"runtime":{metadata}}}"#);
+            let row = r#""sessionId":"s","_ts_created":1,"schemaVersion":"1""#;
+            let envelope = format!(
+                r#""envelope":{{"a":{long},"runtime":{{"link":{{"r":{long},"s":1}},"e\"":{long}}},"z":"{{"}}"#
+            );
+            [format!("{{{own},{envelope},{row}}}"), format!("{{{row},{envelope},{own}}}")]
+        });
+        for text in [before, after].concat() {
+            let row = EnvelopeRow::from_json(Json::parse(&text).unwrap()).unwrap();
+            let named = row.with_id("x").unwrap();
+            for row in [&row, &named, &EnvelopeRow::stored(row.json().clone())] {
+                let (rest, parts) = Parts::of_row(row.json(), row.long());
+                let (same_rest, same) = Parts::of_row(row.json(), &Long::default());
+                assert_eq!((&rest, &parts.rest), (&same_rest, &same.rest), "{text}");
+                assert_eq!((&parts.places, &parts.blobs), (&same.places, &same.blobs), "{text}");
+                assert_eq!(parts.places.elements().count(), 3);
+            }
+            let starts = text.match_indices(&long).map(|(start, _)| start);
+            let known = starts.filter(|start| row.long().length(*start) == Some(long.len()));
+            assert_eq!(known.count(), 3, "it is gone over again");
+        }
     }
 
     #[tokio::test]

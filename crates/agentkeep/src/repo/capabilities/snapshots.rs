@@ -60,7 +60,7 @@ pub(super) async fn plan_envelope(
     link: Option<&str>,
 ) -> Result<()> {
     let key = key::<EnvelopeRow>(&ENVELOPES, &row.id().unwrap_or_default())?;
-    let (rest, parts) = Parts::of_row(row.json());
+    let (rest, parts) = Parts::of_row(row.json(), Row::long(row));
     let same = |body: &Json| {
         body.member("row").as_ref() == Some(&rest)
             && body.member("envelope").as_ref() == Some(&parts.rest)

@@ -39,9 +39,7 @@ pub(super) async fn take_out<T: Row>(plan: &mut Plan<'_>, row: &T) -> Result<(Js
             plan.put(key, toolset(&refs), Save::Any)?;
         }
     }
-    let mut row = ObjectEditor::of(row.json());
-    row.set("toolRefs", &Json::null());
-    Ok((row.finish(), Some(Json::string(&hash))))
+    Ok((row.json().with("toolRefs", &Json::null()), Some(Json::string(&hash))))
 }
 
 fn toolset(refs: &Json) -> Json {

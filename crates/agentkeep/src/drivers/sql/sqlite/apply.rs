@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
+use super::blobs::BlobRow;
 use super::cache::{Cache, StreamRow};
 use super::readers::Budget;
 use super::statements::{LogSql, Sql, TableSql};
-use crate::driver::{Append, Batch, Committed, Expect, Find, Known, Operation, Outcome};
+use crate::driver::{Append, Batch, Committed, Expect, Find, Hash, Known, Operation, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, Log, NAMESPACES, Namespace, Stream, Table, Turn};
 
@@ -16,6 +17,8 @@ use crate::schema::{Key, Log, NAMESPACES, Namespace, Stream, Table, Turn};
 pub(super) enum Stop {
     /// It is refused; the transaction can go on without it.
     Refused(Error),
+    /// It is refused, and the transaction, which holds nothing but some of it, is to be taken back.
+    Spoiled(Error),
     /// SQLite failed; the transaction is lost.
     Failed(rusqlite::Error),
 }
@@ -44,9 +47,12 @@ pub(super) struct Apply<'a> {
     pub(super) time: i64,
     /// Streams as the batch leaves them so far; `None` for one that is not there.
     pub(super) streams: BTreeMap<(&'static str, Stream), Option<StreamRow>>,
+    /// Blobs' rows likewise, which are written when all is done.
+    pub(super) blobs: BTreeMap<Hash, Option<BlobRow>>,
     /// Versions that the batch gave; 0 for what it deleted.
     pub(super) versions: Vec<(Key, u64)>,
-    pub(super) floor: Option<u64>,
+    /// Floors that the batch has raised.
+    pub(super) floors: BTreeMap<&'static str, u64>,
     /// True when the batch made something, so that the namespace must have its record.
     pub(super) made: bool,
     /// True when the batch deleted the namespace's record.
@@ -54,7 +60,9 @@ pub(super) struct Apply<'a> {
 }
 
 /// Applies the batch, whose digest is given when it has an operation id, or leaves the transaction
-/// as it was; what it answers is true once the transaction has been committed.
+/// as it was; what it answers is true once the transaction has been committed. When it is the
+/// `first` to write in it, the transaction is to be taken back if the answer is `Spoiled`: for a
+/// savepoint, SQLite copies each page that is about to change, and many of them go to a file.
 pub(super) fn batch(
     connection: &Connection,
     sql: &Sql,
@@ -62,6 +70,7 @@ pub(super) fn batch(
     batch: &Batch,
     digest: Option<[u8; 32]>,
     time: i64,
+    first: bool,
 ) -> Outcomes<Committed> {
     if let (Some(operation), Some(digest)) = (&batch.operation, digest)
         && let Some(known) =
@@ -73,7 +82,7 @@ pub(super) fn batch(
     for (i, expect) in batch.expect.iter().enumerate() {
         apply.expect(expect).map_err(|stop| match stop {
             Stop::Refused(error) => Stop::Refused(error.of_expectation(i)),
-            failed @ Stop::Failed(_) => failed,
+            other => other,
         })?;
     }
     if apply.is_single(batch)? {
@@ -93,10 +102,18 @@ pub(super) fn batch(
     if let Some(outcomes) = apply.left_out(batch)? {
         return remember(Committed { time, replayed: true, outcomes });
     }
+    let mut all = || {
+        let outcomes = apply.all(batch)?;
+        remember(Committed { time, replayed: false, outcomes })
+    };
+    if first {
+        return all().map_err(|stop| match stop {
+            Stop::Refused(error) => Stop::Spoiled(error),
+            other => other,
+        });
+    }
     run(connection, "SAVEPOINT batch")?;
-    let done = apply
-        .all(batch)
-        .and_then(|outcomes| remember(Committed { time, replayed: false, outcomes }));
+    let done = all();
     if let Err(Stop::Refused(_)) = &done {
         run(connection, "ROLLBACK TO batch")?;
     }
@@ -127,8 +144,9 @@ impl<'a> Apply<'a> {
             turn: batch.turn.as_ref().map(Turn::as_str),
             time,
             streams: BTreeMap::new(),
+            blobs: BTreeMap::new(),
             versions: Vec::new(),
-            floor: None,
+            floors: BTreeMap::new(),
             made: false,
             unnamed: false,
         }
@@ -141,11 +159,18 @@ impl<'a> Apply<'a> {
             outcomes.push(self.operation(operation)?);
         }
         self.name_namespace()?;
+        self.write_blobs()?;
         for ((log, stream), mut row) in std::mem::take(&mut self.streams) {
             if let Some(row) = row.as_mut().filter(|row| row.changed) {
                 row.version += 1;
             }
             self.cache.set_stream(self.namespace, log, stream, row);
+        }
+        for (hash, row) in std::mem::take(&mut self.blobs) {
+            self.cache.set_blob(self.namespace, hash, row);
+        }
+        for (table, floor) in std::mem::take(&mut self.floors) {
+            self.cache.set_floor(self.namespace, table, Some(floor));
         }
         for (key, version) in std::mem::take(&mut self.versions) {
             self.cache.set_version(self.namespace, key, version);
@@ -169,7 +194,7 @@ impl<'a> Apply<'a> {
 
     /// A single append that was refused may be one whose entry is known.
     fn left_out_instead(&mut self, batch: &Batch, stop: Stop) -> Outcomes<Committed> {
-        if let Stop::Failed(_) = stop {
+        if !matches!(stop, Stop::Refused(_)) {
             return Err(stop);
         }
         match self.left_out(batch)? {

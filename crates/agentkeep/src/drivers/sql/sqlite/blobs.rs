@@ -12,49 +12,114 @@ use crate::error::{Error, Kind};
 use crate::schema::{BLOBS, Namespace};
 
 /// A row of `_blobs`.
+#[derive(Debug, Clone)]
 pub(super) struct BlobRow {
     size: i64,
     references: i64,
     since: Option<i64>,
     version: i64,
+    /// How it stands in the database.
+    stored: Stored,
+}
+
+/// How a blob's row stands in the database: it is written once for all that a batch does to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    Not,
+    Same,
+    /// With another count. Its place in the index of what nothing refers to is the same.
+    Differs,
+    /// With another place in the index, too.
+    Elsewhere,
 }
 
 impl BlobRow {
-    fn sum(&self, namespace: &Namespace, hash: Hash) -> u32 {
-        let Self { size, references, since, version } = *self;
-        blob_sum(namespace.as_str(), &hash.to_hex(), size, references, since, version)
+    fn sum(&self, namespace: &Namespace, hash: &str) -> u32 {
+        let Self { size, references, since, version, .. } = *self;
+        blob_sum(namespace.as_str(), hash, size, references, since, version)
+    }
+
+    /// Counts so many more references at this time.
+    fn count(&mut self, more: i64, time: i64) {
+        self.references += more;
+        self.version += 1;
+        let since = (self.references == 0).then_some(time);
+        self.stored = match self.stored {
+            Stored::Same | Stored::Differs if since == self.since => Stored::Differs,
+            Stored::Same | Stored::Differs => Stored::Elsewhere,
+            stored => stored,
+        };
+        self.since = since;
     }
 }
 
 impl Apply<'_> {
-    /// How a blob is referred to.
-    pub(super) fn blob(&self, hash: Hash) -> Outcomes<Option<BlobRow>> {
+    /// How a blob is referred to, as this batch leaves it so far.
+    pub(super) fn blob(&mut self, hash: Hash) -> Outcomes<Option<BlobRow>> {
+        if let Some(known) = self.blobs.get(&hash) {
+            return Ok(known.clone());
+        }
+        let found = match self.cache.blob(self.namespace, hash) {
+            Some(known) => Some(known.clone()),
+            None => self.stored_blob(hash)?,
+        };
+        self.blobs.insert(hash, found.clone());
+        Ok(found)
+    }
+
+    fn stored_blob(&self, hash: Hash) -> Outcomes<Option<BlobRow>> {
         let sql = "SELECT size, reference_count, unreferenced_since, version, crc FROM _blobs \
                    WHERE namespace = ?1 AND hash = ?2";
+        let name = hash.to_hex();
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut found = statement.query(params![self.namespace.as_str(), hash.to_hex()])?;
+        let mut found = statement.query(params![self.namespace.as_str(), name])?;
         let Some(row) = found.next()? else { return Ok(None) };
         let blob = BlobRow {
             size: rows::integer(row, 0)?,
             references: rows::integer(row, 1)?,
             since: rows::optional_integer(row, 2)?,
             version: rows::integer(row, 3)?,
+            stored: Stored::Same,
         };
-        if i64::from(blob.sum(self.namespace, hash)) != rows::integer(row, 4)? {
+        if i64::from(blob.sum(self.namespace, &name)) != rows::integer(row, 4)? {
             return Err(rows::damaged(format!("_blobs {hash}")).into());
         }
         Ok(Some(blob))
     }
 
-    /// Writes how a blob is referred to, with the next version.
-    fn update_blob(&self, hash: Hash, mut blob: BlobRow) -> Outcomes<()> {
-        blob.version += 1;
-        let sql = "UPDATE _blobs SET reference_count = ?3, unreferenced_since = ?4, version = ?5, \
-                   crc = ?6 WHERE namespace = ?1 AND hash = ?2";
-        let BlobRow { references, since, version, .. } = blob;
-        let crc = blob.sum(self.namespace, hash);
-        let row = params![self.namespace.as_str(), hash.to_hex(), references, since, version, crc];
-        self.connection.prepare_cached(sql)?.execute(row)?;
+    /// Writes how the blobs are referred to that the batch has changed.
+    pub(super) fn write_blobs(&mut self) -> Outcomes<()> {
+        let namespace = self.namespace.as_str();
+        for (hash, blob) in &mut self.blobs {
+            let Some(blob) = blob.as_mut().filter(|blob| blob.stored != Stored::Same) else {
+                continue;
+            };
+            let name = hash.to_hex();
+            let crc = blob.sum(self.namespace, &name);
+            let BlobRow { size, references, since, version, .. } = *blob;
+            match blob.stored {
+                Stored::Same => 0,
+                Stored::Not => {
+                    let sql = "INSERT INTO _blobs(namespace, hash, size, reference_count, \
+                               unreferenced_since, version, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+                    let row = params![namespace, name, size, references, since, version, crc];
+                    self.connection.prepare_cached(sql)?.execute(row)?
+                }
+                Stored::Differs => {
+                    let sql = "UPDATE _blobs SET reference_count = ?3, version = ?4, crc = ?5 \
+                               WHERE namespace = ?1 AND hash = ?2";
+                    let row = params![namespace, name, references, version, crc];
+                    self.connection.prepare_cached(sql)?.execute(row)?
+                }
+                Stored::Elsewhere => {
+                    let sql = "UPDATE _blobs SET reference_count = ?3, unreferenced_since = ?4, \
+                               version = ?5, crc = ?6 WHERE namespace = ?1 AND hash = ?2";
+                    let row = params![namespace, name, references, since, version, crc];
+                    self.connection.prepare_cached(sql)?.execute(row)?
+                }
+            };
+            blob.stored = Stored::Same;
+        }
         Ok(())
     }
 
@@ -64,24 +129,23 @@ impl Apply<'_> {
             return Ok(Outcome::Kept { new: false });
         }
         self.made = true;
-        let (namespace, name) = (self.namespace.as_str(), hash.to_hex());
         let row = BlobRow {
             size: signed(blob.bytes().len() as u64),
             references: 0,
             since: Some(self.time),
             version: signed(self.floor(&BLOBS)? + 1),
+            stored: Stored::Not,
         };
-        let sql = "INSERT INTO _blobs(namespace, hash, size, reference_count, unreferenced_since, \
-                   version, crc) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6)";
-        let crc = row.sum(self.namespace, hash);
-        let row = params![namespace, name, row.size, row.since, row.version, crc];
-        self.connection.prepare_cached(sql)?.execute(row)?;
         let sql = "INSERT INTO _blob_bytes(namespace, hash, bytes) VALUES (?1, ?2, ?3)";
-        self.connection.prepare_cached(sql)?.execute(params![namespace, name, blob.bytes()])?;
+        let bytes = params![self.namespace.as_str(), hash.to_hex(), blob.bytes()];
+        self.connection.prepare_cached(sql)?.execute(bytes)?;
+        self.blobs.insert(hash, Some(row));
         Ok(Outcome::Kept { new: true })
     }
 
     pub(super) fn drop_blob(&mut self, hash: Hash) -> Outcomes<Outcome> {
+        // As a row of the database, like all others that go.
+        self.write_blobs()?;
         let Some(BlobRow { references, version, .. }) = self.blob(hash)? else {
             return Ok(Outcome::BlobDropped { existed: false });
         };
@@ -96,6 +160,7 @@ impl Apply<'_> {
             let row = params![self.namespace.as_str(), hash.to_hex()];
             self.connection.prepare_cached(sql)?.execute(row)?;
         }
+        self.blobs.insert(hash, None);
         self.raise_floor(&BLOBS, version.cast_unsigned())?;
         Ok(Outcome::BlobDropped { existed: true })
     }
@@ -113,18 +178,17 @@ impl Apply<'_> {
                 let error = error.at(place.to_string());
                 return Err(error.advice("keep the blob before, or in the same commit").into());
             };
-            blob.references += 1;
-            blob.since = None;
-            self.update_blob(*hash, blob)?;
+            blob.count(1, self.time);
+            self.blobs.insert(*hash, Some(blob));
         }
         Ok(distinct)
     }
 
     pub(super) fn release(&mut self, hash: Hash) -> Outcomes<()> {
         let Some(mut blob) = self.blob(hash)? else { return Ok(()) };
-        blob.references -= 1;
-        blob.since = (blob.references == 0).then_some(self.time);
-        self.update_blob(hash, blob)
+        blob.count(-1, self.time);
+        self.blobs.insert(hash, Some(blob));
+        Ok(())
     }
 }
 

@@ -6,11 +6,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use foldhash::fast::RandomState;
 use rusqlite::{Connection, params};
 
+use super::blobs::BlobRow;
 use super::rows::{head_sum, signed};
-use crate::driver::Head;
+use crate::driver::{Hash, Head};
 use crate::schema::{Key, NAMESPACES, Namespace, Stream};
 
-/// So many streams or records are remembered.
+/// So many streams, records and blobs are remembered.
 const KEPT: usize = 10_000;
 
 /// A stream's row.
@@ -32,6 +33,9 @@ pub(super) struct Cache {
     data_version: i64,
     versions: HashMap<(Namespace, Key), u64, RandomState>,
     streams: HashMap<Place, StreamRow, RandomState>,
+    blobs: HashMap<(Namespace, Hash), BlobRow, RandomState>,
+    /// By the built-in table that they are of, or nothing for all other tables.
+    floors: HashMap<(Namespace, &'static str), u64, RandomState>,
     /// Namespaces known to have their record.
     named: HashSet<Namespace, RandomState>,
     /// Streams whose heads are to be written before the transaction ends.
@@ -44,7 +48,8 @@ impl Cache {
         let now = connection
             .prepare_cached("PRAGMA data_version")?
             .query_row([], |row| row.get::<_, i64>(0))?;
-        if now != self.data_version || self.versions.len() + self.streams.len() > KEPT {
+        let kept = self.versions.len() + self.streams.len() + self.blobs.len() + self.floors.len();
+        if now != self.data_version || kept > KEPT {
             self.clear();
             self.data_version = now;
         }
@@ -118,6 +123,37 @@ impl Cache {
                 self.streams.insert(place, row);
             }
         }
+    }
+
+    /// How a blob is referred to, if known.
+    pub(super) fn blob(&self, namespace: &Namespace, hash: Hash) -> Option<&BlobRow> {
+        self.blobs.get(&(namespace.clone(), hash))
+    }
+
+    /// Takes over what a batch left of a blob; `None` when it is not there.
+    pub(super) fn set_blob(&mut self, namespace: &Namespace, hash: Hash, row: Option<BlobRow>) {
+        match row {
+            Some(row) => self.blobs.insert((namespace.clone(), hash), row),
+            None => self.blobs.remove(&(namespace.clone(), hash)),
+        };
+    }
+
+    /// The largest version that a deleted record had, if known.
+    pub(super) fn floor(&self, namespace: &Namespace, table: &'static str) -> Option<u64> {
+        self.floors.get(&(namespace.clone(), table)).copied()
+    }
+
+    /// `None` when a batch is changing it, which may yet be taken back.
+    pub(super) fn set_floor(
+        &mut self,
+        namespace: &Namespace,
+        table: &'static str,
+        floor: Option<u64>,
+    ) {
+        match floor {
+            Some(floor) => self.floors.insert((namespace.clone(), table), floor),
+            None => self.floors.remove(&(namespace.clone(), table)),
+        };
     }
 
     /// Writes the heads that batches of this transaction have changed.

@@ -83,11 +83,21 @@ impl Work {
         upkeep: &mut Option<Upkeep>,
     ) -> Tried<Vec<Answer>> {
         let patience = group.first().map(|asked| self.patience(&asked.wanted));
-        let time = self.begin(patience.unwrap_or_default())?;
+        let mut time = self.begin(patience.unwrap_or_default())?;
         let mut answers = Vec::with_capacity(GROUP);
         let mut bytes = 0;
         while let Some(asked) = group.get(answers.len()) {
             bytes += asked.wanted.batch.weight();
+            if !self.is_open() {
+                match self.begin(self.patience(&asked.wanted)) {
+                    Ok(begun) => time = begun,
+                    // Those before have been refused, whatever is in the way of the others.
+                    Err(failure) => {
+                        answers.resize_with(group.len(), || Err(failure.answer()));
+                        return Ok(answers);
+                    }
+                }
+            }
             answers.push(self.apply(&asked.wanted, time)?);
             let room = group.len() < GROUP && bytes < GROUP_BYTES && upkeep.is_none();
             if answers.len() == group.len() && room {

@@ -41,6 +41,7 @@ impl Apply<'_> {
 
     /// The record cannot go while the namespace holds anything.
     pub(super) fn unname(&mut self, key: &Key) -> Outcomes<()> {
+        self.write_blobs()?;
         if self.holds_anything()? {
             let error = Error::new(Kind::Conflict, "the namespace still holds something");
             let error =

@@ -48,7 +48,12 @@ impl Apply<'_> {
     pub(super) fn put(&mut self, put: &Put) -> Outcomes<Outcome> {
         self.only_our_name(&put.key)?;
         self.made = true;
-        let old = self.old(&put.key)?;
+        // Most of what is new was expected to be absent, and has been looked for. No batch writes a
+        // record twice.
+        let old = match self.cache.version(self.namespace, &put.key) {
+            Some(0) => None,
+            _ => self.old(&put.key)?,
+        };
         let found = old.as_ref().map_or(0, |old| old.version);
         match put.save {
             Save::Create if found > 0 => {
@@ -182,21 +187,25 @@ impl Apply<'_> {
 
     /// The row of the scope in `_floors`: each namespace has one for its records, and one for each
     /// built-in table. No id holds the separator.
-    fn scope(&self, table: &Table) -> String {
-        match table.name {
-            name if name.starts_with('_') => format!("{}\u{1f}{name}", self.namespace),
-            _ => self.namespace.to_string(),
+    fn scope(&self, built_in: &str) -> String {
+        match built_in {
+            "" => self.namespace.to_string(),
+            name => format!("{}\u{1f}{name}", self.namespace),
         }
     }
 
     /// The largest version that a deleted record of the scope had.
-    pub(super) fn floor(&mut self, table: &Table) -> Outcomes<u64> {
-        if let (Some(floor), false) = (self.floor, table.name.starts_with('_')) {
+    pub(super) fn floor(&mut self, table: &'static Table) -> Outcomes<u64> {
+        let built_in = built_in(table);
+        if let Some(floor) = self.floors.get(built_in) {
+            return Ok(*floor);
+        }
+        if let Some(floor) = self.cache.floor(self.namespace, built_in) {
             return Ok(floor);
         }
         let sql = "SELECT floor, crc FROM _floors WHERE namespace = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let scope = self.scope(table);
+        let scope = self.scope(built_in);
         let mut found = statement.query([&scope])?;
         let mut floor = 0;
         if let Some(row) = found.next()? {
@@ -206,24 +215,27 @@ impl Apply<'_> {
             }
         }
         let floor = floor.cast_unsigned();
-        if !table.name.starts_with('_') {
-            self.floor = Some(floor);
-        }
+        self.cache.set_floor(self.namespace, built_in, Some(floor));
         Ok(floor)
     }
 
-    pub(super) fn raise_floor(&mut self, table: &Table, version: u64) -> Outcomes<()> {
+    pub(super) fn raise_floor(&mut self, table: &'static Table, version: u64) -> Outcomes<()> {
         if self.floor(table)? >= version {
             return Ok(());
         }
         let sql = "INSERT INTO _floors(namespace, floor, crc) VALUES (?1, ?2, ?3) \
                    ON CONFLICT(namespace) DO UPDATE SET floor = excluded.floor, crc = excluded.crc";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let (scope, floor) = (self.scope(table), signed(version));
+        let built_in = built_in(table);
+        let (scope, floor) = (self.scope(built_in), signed(version));
         statement.execute(params![scope, floor, floor_sum(&scope, floor)])?;
-        if !table.name.starts_with('_') {
-            self.floor = Some(version);
-        }
+        self.cache.set_floor(self.namespace, built_in, None);
+        self.floors.insert(built_in, version);
         Ok(())
     }
+}
+
+/// The name of a built-in table, or nothing: all other tables have one floor.
+fn built_in(table: &'static Table) -> &'static str {
+    if table.name.starts_with('_') { table.name } else { "" }
 }

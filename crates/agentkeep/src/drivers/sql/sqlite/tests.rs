@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use super::{Options, Sqlite};
 use crate::driver::{
-    Append, Batch, Committed, Driver, Expect, Find, Known, NewEntry, Operation, Outcome, Put, Read,
-    Reader, Record, Save, Stretch, Which,
+    Append, Batch, Blob, Committed, Driver, Expect, Find, Hash, Known, NewEntry, Operation,
+    Outcome, Put, Read, Reader, Record, Save, Stretch, Want, Which,
 };
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;

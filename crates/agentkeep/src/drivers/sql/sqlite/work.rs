@@ -48,6 +48,8 @@ pub(super) struct Work {
     timeout: Duration,
     /// The time of the last commit.
     time: i64,
+    /// The transaction that is open holds nothing yet.
+    fresh: bool,
     /// Counts before and after each commit.
     own: Arc<AtomicU64>,
     /// SQLite's version of the data when hints of others were last given.
@@ -76,7 +78,7 @@ impl Work {
         };
         connection.wal_hook(Some(count)).map_err(map)?;
         let (cache, timeout) = (Cache::default(), longest_wait(timeout));
-        let (time, hinted, shortening) = (0, 0, false);
+        let (time, hinted, shortening, fresh) = (0, 0, false, false);
         Ok(Self {
             connection,
             sql,
@@ -85,6 +87,7 @@ impl Work {
             cache,
             timeout,
             time,
+            fresh,
             own,
             hinted,
             pages,
@@ -190,6 +193,7 @@ impl Work {
             .and_then(|()| apply::run(&self.connection, "BEGIN IMMEDIATE"))
             .and_then(|()| self.cache.begin(&self.connection));
         begun.map_err(|error| self.failed(error))?;
+        self.fresh = true;
         self.hint(self.cache.data_version());
         Ok(self.time.max(now()))
     }
@@ -210,26 +214,46 @@ impl Work {
         }
     }
 
-    /// Applies a batch within the transaction; a refused one leaves its neighbours alone.
+    /// Whether a transaction is open: none is after a refusal that took it back.
+    pub(super) fn is_open(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// Applies a batch within the transaction; a refused one leaves its neighbours alone, or takes
+    /// back the transaction if it has none before it.
     pub(super) fn apply(&mut self, wanted: &Wanted, time: i64) -> Tried<Answer> {
         let Wanted { batch, digest, .. } = wanted;
-        let applied =
-            apply::batch(&self.connection, &self.sql, &mut self.cache, batch, *digest, time);
+        let (cache, first) = (&mut self.cache, self.fresh);
+        let applied = apply::batch(&self.connection, &self.sql, cache, batch, *digest, time, first);
         match applied {
             Err(Stop::Failed(error)) => Err(self.failed(error)),
             // A read on behalf of the batch failed: that is no fault of the batch.
-            Err(Stop::Refused(error)) if let Some(failure) = beneath(&error) => {
+            Err(Stop::Refused(error) | Stop::Spoiled(error))
+                if let Some(failure) = beneath(&error) =>
+            {
                 Err(self.failed(failure))
             }
             // At some errors SQLite gives up the whole transaction. What came after would be
             // committed statement by statement.
-            _ if self.connection.is_autocommit() => Err(self.gave_up()),
+            _ if !self.is_open() => Err(self.gave_up()),
             Err(Stop::Refused(error)) => Ok(Err(error)),
-            Ok(committed) => Ok(Ok(committed)),
+            Err(Stop::Spoiled(error)) => {
+                let taken_back = apply::run(&self.connection, "ROLLBACK");
+                taken_back.map_err(|error| self.failed(error))?;
+                Ok(Err(error))
+            }
+            Ok(committed) => {
+                self.fresh = false;
+                Ok(Ok(committed))
+            }
         }
     }
 
+    /// Commits what the transaction holds, if one is open.
     pub(super) fn commit(&mut self, time: i64) -> Tried<()> {
+        if !self.is_open() {
+            return Ok(());
+        }
         self.cache.flush(&self.connection).map_err(|error| self.failed(error))?;
         self.own.fetch_add(1, Ordering::AcqRel);
         let committed = apply::run(&self.connection, "COMMIT");

@@ -82,6 +82,45 @@ async fn a_refused_batch_leaves_its_group_alone() {
 }
 
 #[tokio::test]
+async fn a_refused_batch_takes_back_all_it_did_when_it_comes_first() {
+    let home = Home::new();
+    let store = Arc::new(home.open().await);
+    commit(&store, [put("old", "{}"), append("there")]).await;
+    // Refused by its last operation, when all others are done.
+    let spoiled = |name: &str| {
+        let blob = Operation::PutBlob(Blob::new(name.as_bytes()));
+        batch([put("old", r#"{"kind":1}"#), put(name, "{}"), append(name), blob, append("there")])
+    };
+    let kinds = |answers: &[Result<Committed>]| -> Vec<Option<Kind>> {
+        answers.iter().map(|answer| answer.as_ref().err().map(Error::kind)).collect()
+    };
+    let known = Some(Kind::AlreadyExists);
+    for (round, versions) in [("x", [2, 3]), ("y", [4, 5])] {
+        assert_eq!(kinds(&[store.commit(spoiled("alone")).await]), [known]);
+        let before = transactions(&home);
+        let two = |id: &str| batch([put("old", "{}"), append(&format!("{round}{id}"))]);
+        let answers = together(
+            &store,
+            vec![spoiled("a"), spoiled("b"), two("1"), spoiled("c"), two("2"), spoiled("d")],
+        )
+        .await;
+        assert_eq!(kinds(&answers), [known, known, None, known, None, known]);
+        assert_eq!(transactions(&home), before + 1, "they were not one group");
+        for (place, version) in [2, 4].into_iter().zip(versions) {
+            let outcomes = &answers[place].as_ref().unwrap().outcomes;
+            assert_eq!(outcomes[0], Outcome::Put { version });
+        }
+    }
+    assert_eq!(ids(&store, "s").await.unwrap(), ["there", "x1", "x2", "y1", "y2"]);
+    for name in ["alone", "a", "b", "c", "d"] {
+        assert!(get(&store, name).await.unwrap().is_none(), "{name}");
+        let hash = Hash::of(name.as_bytes());
+        assert_eq!(store.blobs(&space(), &[hash], Want::Presence).await.unwrap(), [None]);
+    }
+    assert!(store.check().await.unwrap().is_sound());
+}
+
+#[tokio::test]
 async fn a_transaction_that_sqlite_gave_up_takes_nobody_along() {
     let home = Home::new();
     let store = Arc::new(home.open().await);
