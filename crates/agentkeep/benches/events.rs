@@ -21,8 +21,8 @@ use agentkeep::{Event, Json, Start, Store};
 use tokio::runtime::Runtime;
 
 use common::{
-    Bench, Writer, at_once, compare, filled, floor, insert_all, insert_in_groups, message, next,
-    rows, select,
+    Bench, Writer, at_once, compare, event, events, filled, floor, insert_all, insert_in_groups,
+    next, rows, select,
 };
 
 /// What the child of this program reads.
@@ -45,14 +45,6 @@ fn main() {
         ("idle", idle),
     ];
     common::run(&benches);
-}
-
-fn event(n: u64) -> Event {
-    Event::from_json(message(n).json().clone())
-}
-
-fn events(from: u64, count: u64) -> Vec<Event> {
-    (from..from + count).map(event).collect()
 }
 
 async fn open(folder: &Path, durability: &str) -> Store {

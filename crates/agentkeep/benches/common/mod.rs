@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use agentkeep::{Container, Image, Json, Message, Session, Store};
+use agentkeep::{Container, Event, Image, Json, Message, Session, Store};
 use rusqlite::Connection;
 use tokio::runtime::Runtime;
 
@@ -227,4 +227,62 @@ impl Writer {
         self.0.send((row, sender)).unwrap();
         answer.await.unwrap();
     }
+}
+
+pub(crate) fn event(n: u64) -> Event {
+    Event::from_json(message(n).json().clone())
+}
+
+pub(crate) fn events(from: u64, count: u64) -> Vec<Event> {
+    (from..from + count).map(event).collect()
+}
+
+/// A long session and a long topic against short ones, which are the floor here. The store has the
+/// sessions `s` and `s1`. `AGENTKEEP_BENCH_LONG` sets the length (1,000,000 by default).
+pub(crate) fn long_streams(runtime: &Runtime, store: &Store) {
+    let length = std::env::var("AGENTKEEP_BENCH_LONG").ok().and_then(|n| n.parse().ok());
+    let length: u64 = length.unwrap_or(1_000_000);
+    runtime.block_on(async {
+        store.events().publish_many("short", events(0, 10)).await.unwrap();
+        for from in (0..length).step_by(5_000) {
+            let count = 5_000.min(length - from);
+            store.messages("s").add_many(messages(from, count)).await.unwrap();
+            store.events().publish_many("long", events(from, count)).await.unwrap();
+        }
+    });
+    let count = 300;
+    let add = |session: &'static str, mut at: u64| {
+        move || {
+            let some = messages(next(&mut at, count), count);
+            move || runtime.block_on(add_all(store, session, some))
+        }
+    };
+    let long = add("s", length);
+    compare(&format!("add: empty / {length} long"), count, add("s1", 2 * length), long);
+    let publish = |topic: &'static str| {
+        move || {
+            let some = events(0, count);
+            move || {
+                runtime.block_on(async {
+                    for event in some {
+                        store.events().publish(topic, event).await.unwrap();
+                    }
+                });
+            }
+        }
+    };
+    let name = format!("publish: short / {length} long");
+    compare(&name, count, publish("short"), publish("long"));
+    let read = |session: &'static str| {
+        move || {
+            move || {
+                runtime.block_on(async {
+                    for _ in 0..count {
+                        assert_eq!(store.messages(session).last(50).await.unwrap().len(), 50);
+                    }
+                });
+            }
+        }
+    };
+    compare(&format!("last 50: short / {length} long"), count, read("s1"), read("s"));
 }

@@ -31,7 +31,9 @@ struct Topic {
 /// Distributes hints within a process: what most drivers need to implement
 /// [`Driver::watch`](super::Driver::watch).
 #[derive(Clone, Default)]
-pub struct Hub(Arc<Mutex<HashMap<Topic, watch::Sender<u64>>>>);
+pub struct Hub(Arc<Mutex<Topics>>);
+
+type Topics = HashMap<Topic, watch::Sender<u64>>;
 
 impl Hub {
     /// Hints about one stream, or about all streams of a log.
@@ -56,9 +58,20 @@ impl Hub {
 
     /// Tells of what `batch`, now committed, appended.
     pub fn committed(&self, batch: &Batch) {
-        for operation in &batch.operations {
-            if let Operation::Append(append) = operation {
-                self.appended(&batch.namespace, append.log.name, &append.stream);
+        self.all_committed([batch]);
+    }
+
+    /// Tells of what each batch, now committed, appended.
+    pub fn all_committed<'a>(&self, batches: impl IntoIterator<Item = &'a Batch>) {
+        let topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if topics.is_empty() {
+            return;
+        }
+        for batch in batches {
+            for operation in &batch.operations {
+                if let Operation::Append(append) = operation {
+                    tell(&topics, &batch.namespace, append.log.name, &append.stream);
+                }
             }
         }
     }
@@ -66,14 +79,8 @@ impl Hub {
     /// Tells that something was appended to a stream.
     pub fn appended(&self, namespace: &Namespace, log: &'static str, stream: &Stream) {
         let topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if topics.is_empty() {
-            return;
-        }
-        for stream in [None, Some(stream.clone())] {
-            let topic = Topic { namespace: namespace.clone(), log, stream };
-            if let Some(sender) = topics.get(&topic) {
-                sender.send_modify(|n| *n = n.wrapping_add(1));
-            }
+        if !topics.is_empty() {
+            tell(&topics, namespace, log, stream);
         }
     }
 
@@ -86,6 +93,15 @@ impl Hub {
     /// Ends all watches.
     pub fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn tell(topics: &Topics, namespace: &Namespace, log: &'static str, stream: &Stream) {
+    for stream in [None, Some(stream.clone())] {
+        let topic = Topic { namespace: namespace.clone(), log, stream };
+        if let Some(sender) = topics.get(&topic) {
+            sender.send_modify(|n| *n = n.wrapping_add(1));
+        }
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod capabilities;
 mod clock;
 pub(crate) mod conversations;
 mod events;
+mod few;
 pub(crate) mod namespaces;
 mod pages;
 pub(crate) mod plan;

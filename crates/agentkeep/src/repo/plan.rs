@@ -1,7 +1,7 @@
 //! From what a caller wants to one batch: reads what must be read, collects operations and
 //! preconditions, and knows which failed precondition means "look again" and which is an answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use super::conversations::imports;
 use super::conversations::lineage::Lineage;
 use super::conversations::pending::Pending;
 use super::events::{PublishReceipt, Topic};
+use super::few::Few;
 use super::runs::{PlannedRun, RunRecord};
 use super::space::Space;
 use crate::driver::{
@@ -100,9 +101,10 @@ pub(crate) struct Plan<'a> {
     import: Option<&'a imports::Run>,
     batch: Batch,
     guards: Vec<Guard>,
-    lineages: BTreeMap<String, Planned>,
-    topics: BTreeMap<String, PlannedTopic>,
-    runs: BTreeMap<String, PlannedRun>,
+    lineages: Few<Planned>,
+    topics: Few<PlannedTopic>,
+    /// In boxes: few plans have any.
+    runs: Few<Box<PlannedRun>>,
     created: BTreeSet<Key>,
     pending: Option<Arc<Pending>>,
     pub(crate) receipts: Vec<AddReceipt>,
@@ -119,9 +121,9 @@ impl<'a> Plan<'a> {
             import: None,
             batch: Batch::new(space.namespace().clone()),
             guards: Vec::new(),
-            lineages: BTreeMap::new(),
-            topics: BTreeMap::new(),
-            runs: BTreeMap::new(),
+            lineages: Few::default(),
+            topics: Few::default(),
+            runs: Few::default(),
             created: BTreeSet::new(),
             pending: None,
             receipts: Vec::new(),
@@ -184,11 +186,11 @@ impl<'a> Plan<'a> {
 
     /// A run as this plan leaves it so far; to be put back.
     pub(crate) fn take_run(&mut self, id: &str) -> Option<PlannedRun> {
-        self.runs.remove(id)
+        self.runs.remove(id).map(|run| *run)
     }
 
     pub(crate) fn put_run(&mut self, id: &str, run: PlannedRun) {
-        self.runs.insert(id.to_owned(), run);
+        self.runs.insert(id, Box::new(run));
     }
 
     /// True when this plan writes the record already.
@@ -231,13 +233,13 @@ impl<'a> Plan<'a> {
 
     /// The lineage of a session as this plan leaves it so far; `None` when there is no session.
     pub(crate) async fn lineage(&mut self, session: &str) -> Result<Option<&mut Planned>> {
-        if !self.lineages.contains_key(session) {
+        if !self.lineages.contains(session) {
             let key = Lineage::key(session)?;
             let Some((lineage, version)) = Lineage::cached(self.space, &key).await? else {
                 return Ok(None);
             };
             let planned = Planned { key, lineage, version, changed: false, append: None };
-            self.lineages.insert(session.to_owned(), planned);
+            self.lineages.insert(session, planned);
         }
         Ok(self.lineages.get_mut(session))
     }
@@ -246,7 +248,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn create_lineage(&mut self, session: &str, lineage: Lineage) -> Result<()> {
         let (key, lineage) = (Lineage::key(session)?, Arc::new(lineage));
         let planned = Planned { key, lineage, version: 0, changed: true, append: None };
-        self.lineages.insert(session.to_owned(), planned);
+        self.lineages.insert(session, planned);
         Ok(())
     }
 
@@ -299,7 +301,7 @@ impl<'a> Plan<'a> {
     /// A topic, made by this plan if it is not there. With `keyed`, it is noted that it has events
     /// with idempotency keys.
     pub(crate) async fn topic(&mut self, name: &str, keyed: bool) -> Result<Arc<Topic>> {
-        if !self.topics.contains_key(name) {
+        if !self.topics.contains(name) {
             let key = Topic::key(name)?;
             let (topic, version) = match Topic::cached(self.space, name).await? {
                 Some(found) => found,
@@ -308,7 +310,7 @@ impl<'a> Plan<'a> {
             self.expect(Expect::Version(key, version), Guard::Retry);
             let changed = version == 0;
             let planned = PlannedTopic { topic, changed, append: None };
-            self.topics.insert(name.to_owned(), planned);
+            self.topics.insert(name, planned);
         }
         let planned =
             self.topics.get_mut(name).ok_or_else(|| Error::new(Kind::NotFound, "topic"))?;
@@ -356,7 +358,7 @@ impl<'a> Plan<'a> {
 
     /// The batch, what its preconditions mean, and what to remember once it is committed.
     pub(crate) fn finish(mut self) -> Result<Finished> {
-        for planned in std::mem::take(&mut self.lineages).into_values() {
+        for (_, planned) in self.lineages.take_all() {
             self.expect(Expect::Version(planned.key.clone(), planned.version), Guard::Retry);
             if planned.changed {
                 let put = Put::new(planned.key, planned.lineage.to_json(), Save::Any)?;
@@ -364,14 +366,14 @@ impl<'a> Plan<'a> {
                 self.remember.push((place, Held::Lineage(planned.lineage)));
             }
         }
-        for (name, planned) in std::mem::take(&mut self.topics) {
+        for (name, planned) in self.topics.take_all() {
             if planned.changed {
                 let put = Put::new(Topic::key(&name)?, planned.topic.to_json()?, Save::Any)?;
                 let place = self.push(Operation::Put(put));
                 self.remember.push((place, Held::Topic(planned.topic)));
             }
         }
-        for (id, planned) in std::mem::take(&mut self.runs) {
+        for (id, planned) in self.runs.take_all() {
             planned.finish(&id, &mut self)?;
         }
         let Self { batch, guards, receipts, published, remember, .. } = self;
@@ -428,6 +430,9 @@ pub(crate) fn remember(space: &Space, written: Vec<(usize, Key, Held)>, committe
 impl Finished {
     /// The records to remember, with their keys, once the commit has given their versions.
     pub(crate) fn take_remember(&mut self) -> Vec<(usize, Key, Held)> {
+        if self.remember.is_empty() {
+            return Vec::new();
+        }
         let remember = std::mem::take(&mut self.remember);
         let with_key = |(place, held)| match (self.batch.operations.get(place), &held) {
             (_, Held::Steps(key, ..)) => Some((place, key.clone(), held)),

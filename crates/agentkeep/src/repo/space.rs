@@ -75,8 +75,9 @@ impl Space {
         &self.namespace
     }
 
-    pub(crate) async fn commit(&self, batch: Batch) -> Result<Committed> {
-        self.shared.driver.commit(batch).await
+    /// The driver's own future, not another one around it.
+    pub(crate) fn commit(&self, batch: Batch) -> impl Future<Output = Result<Committed>> + Send {
+        self.shared.driver.commit(batch)
     }
 
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Record>> {

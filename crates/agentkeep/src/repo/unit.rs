@@ -8,7 +8,7 @@ use super::capabilities::UnitCapabilities;
 use super::conversations::imports::Run;
 use super::conversations::{Added, UnitContainers, UnitImages, UnitMessages, UnitSessions};
 use super::events::{PublishReceipt, Published, UnitEvents};
-use super::plan::{self, AddReceipt, Finished, Guard, Intent, Placed, Plan};
+use super::plan::{self, AddReceipt, Finished, Guard, Held, Intent, Placed, Plan};
 use super::runs::UnitRuns;
 use super::space::Space;
 use super::transcripts::UnitTranscripts;
@@ -157,19 +157,14 @@ impl Unit {
         let fingerprint = self.operation.is_some().then(|| self.fingerprint());
         let mut careful = false;
         for attempt in 1..=ATTEMPTS {
-            let mut plan =
-                Plan::new(&self.space, careful).again(attempt > 1).within(self.run.as_ref());
-            if let Err(error) = self.plan(&mut plan).await {
-                return self.replay_or(error, fingerprint).await;
-            }
-            let mut finished = plan.finish()?;
-            let written = finished.take_remember();
-            let Finished { mut batch, guards, receipts, published, .. } = finished;
-            batch.turn.clone_from(&self.turn);
-            batch.operation.clone_from(&self.operation);
-            batch.fingerprint = fingerprint;
+            let (batch, planned) = match self.planned(careful, attempt > 1).await {
+                Ok(planned) => planned,
+                // In a box, as all that is rare: a future is as large as what it may wait for.
+                Err(error) => return Box::pin(self.replay_or(error, fingerprint)).await,
+            };
+            let Committing { written, guards, receipts, published } = planned;
             let appends = !receipts.is_empty() || !published.is_empty();
-            match self.space.commit(batch).await {
+            match self.space.commit(self.stamped(batch, fingerprint)).await {
                 Ok(committed) if committed.replayed && self.operation.is_some() => {
                     return Ok(replayed(&committed));
                 }
@@ -198,11 +193,23 @@ impl Unit {
             .advice(format!("nothing was changed in {ATTEMPTS} attempts; try again")))
     }
 
-    async fn plan(&self, plan: &mut Plan<'_>) -> Result<()> {
+    /// In a function of its own, so that the plan's room is free again while it is committed.
+    async fn planned(&self, careful: bool, again: bool) -> Result<(Batch, Committing)> {
+        let mut plan = Plan::new(&self.space, careful).again(again).within(self.run.as_ref());
         for intent in &self.intents {
-            intent.plan(plan).await?;
+            intent.plan(&mut plan).await?;
         }
-        Ok(())
+        let mut finished = plan.finish()?;
+        let written = finished.take_remember();
+        let Finished { batch, guards, receipts, published, .. } = finished;
+        Ok((batch, Committing { written, guards, receipts, published }))
+    }
+
+    fn stamped(&self, mut batch: Batch, fingerprint: Option<[u8; 32]>) -> Batch {
+        batch.turn.clone_from(&self.turn);
+        batch.operation.clone_from(&self.operation);
+        batch.fingerprint = fingerprint;
+        batch
     }
 
     fn fingerprint(&self) -> [u8; 32] {
@@ -239,6 +246,14 @@ impl Unit {
             Err(_) => Err(error),
         }
     }
+}
+
+/// What must be known of a batch while it is committed.
+struct Committing {
+    written: Vec<(usize, Key, Held)>,
+    guards: Vec<Guard>,
+    receipts: Vec<AddReceipt>,
+    published: Vec<PublishReceipt>,
 }
 
 /// In a box of this crate, as [`crate::urls::open`] says why.

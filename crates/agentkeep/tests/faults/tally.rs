@@ -107,10 +107,10 @@ impl Tally {
         self.violations.lock().unwrap().first().cloned()
     }
 
-    /// Every sixth is left to another seed, so that a usual run has the points that it must have and
+    /// Every fifth is left to another seed, so that a usual run has the points that it must have and
     /// not many more. A planted defect is looked for at all, and a case is repeated wherever it was.
     pub(crate) fn leaves_out(&self, run: &Run, at: u64, seed: u64) -> bool {
-        !self.planted && run.only.is_none() && (at + seed).is_multiple_of(6)
+        !self.planted && run.only.is_none() && (at + seed).is_multiple_of(5)
     }
 
     /// Does all cases on two threads.

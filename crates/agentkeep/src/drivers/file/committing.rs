@@ -58,11 +58,9 @@ fn commit(store: &Store, group: &mut Group<'_>) -> Result<Vec<Answer>> {
     let (answers, prepared) = draft(store, group)?;
     let Some(prepared) = prepared else { return Ok(answers) };
     write(store, prepared)?;
-    for (asked, answer) in group.asked().iter().zip(&answers) {
-        if answer.as_ref().is_ok_and(|committed| !committed.replayed) {
-            store.hub.committed(&asked.batch);
-        }
-    }
+    let asked = group.asked().iter().zip(&answers);
+    let done = asked.filter(|(_, answer)| answer.as_ref().is_ok_and(|done| !done.replayed));
+    store.hub.all_committed(done.map(|(asked, _)| &asked.batch));
     if store.state().position.end > JOURNAL {
         // What fails here fails again, and is told, at the next commit or when closing.
         let _ = checkpoint::run(store);

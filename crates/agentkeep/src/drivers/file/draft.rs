@@ -5,24 +5,25 @@ use std::sync::Arc;
 
 use super::changes::{Place, StreamValue};
 use super::reading;
-use super::space::{Space, name_key};
+use super::space::Space;
 use super::store::Store;
 use super::streams::{Slot, StreamDraft, Streams};
 use crate::driver::{Blob, Committed, Entry, Hash, Head};
-use crate::drivers::kernel::built_in::stream_record;
+use crate::drivers::kernel::built_in::name_key;
 use crate::drivers::kernel::{
-    BlobState, Ground, Map, Operations, Rows, Stored, StreamKey, floor_of, is_names,
+    BlobState, Ground, Map, Operations, Rows, Stored, StreamKey, floor_of, is_names, is_streams,
 };
 use crate::error::Result;
 use crate::schema::{
-    EntryId, Index, Key, Log, Namespace, OperationId, Table, Value, index_entries,
+    BLOBS, EntryId, Index, Key, Log, Namespace, OperationId, STREAMS, Table, Value, index_entries,
 };
 
 /// The changes of a group in one namespace; `None` is something removed.
 #[derive(Debug)]
 pub(super) struct Draft {
-    /// The key of the namespace's own record, once somebody has asked for it.
-    name: Option<Key>,
+    /// True when the namespace had its own record before the group.
+    named: bool,
+    /// But those of streams, which their drafts tell of.
     pub(super) records: Map<Key, Option<Arc<Stored>>>,
     pub(super) streams: Streams,
     pub(super) blobs: Map<Hash, Option<BlobState>>,
@@ -59,7 +60,8 @@ pub(super) enum Undo {
     Bytes(Hash),
     // Streams by their places.
     Stream(usize, Box<Before<StreamDraft>>),
-    Head(usize, StreamValue),
+    Head(usize, Head),
+    Told(usize, u64),
     /// With what [`StreamDraft::push`] answered.
     Pushed(usize, Option<usize>),
     Trimmed(usize, u64, Place),
@@ -69,7 +71,7 @@ pub(super) enum Undo {
 impl Draft {
     pub(super) fn new(space: &Space) -> Self {
         Self {
-            name: None,
+            named: false,
             records: Map::default(),
             streams: Streams::default(),
             blobs: Map::default(),
@@ -121,6 +123,10 @@ impl Work<'_> {
     /// The stream with its changes.
     fn drafted(&self, key: &StreamKey) -> Option<&StreamDraft> {
         self.draft.streams.get(key)?.drafted()
+    }
+
+    fn changed(&self, table: &Table) -> &Map<Key, Option<Arc<Stored>>> {
+        if is_names(table) { self.changed_names } else { &self.draft.records }
     }
 
     fn slot(&mut self, key: &Key) -> &mut Map<Key, Option<Arc<Stored>>> {
@@ -175,9 +181,14 @@ impl Work<'_> {
                     slot.draft = *old;
                 }
             }
-            Undo::Head(place, value) => {
+            Undo::Head(place, head) => {
                 if let Some(draft) = self.draft.streams.changed_at(place) {
-                    draft.value = value;
+                    draft.value.set_head(&head);
+                }
+            }
+            Undo::Told(place, version) => {
+                if let Some(draft) = self.draft.streams.changed_at(place) {
+                    draft.value.version = version;
                 }
             }
             Undo::Pushed(place, before) => {
@@ -204,7 +215,7 @@ impl Work<'_> {
 
 impl Ground for Work<'_> {
     fn log(&self, log: &Log) -> Result<&'static str> {
-        self.space.sound(crate::schema::STREAMS.name)?;
+        self.space.sound(STREAMS.name)?;
         self.space.known_log(log)
     }
 
@@ -221,36 +232,41 @@ impl Ground for Work<'_> {
             count
         };
         let tables = self.space.schema.tables.iter();
+        let streams = self.draft.streams.all();
+        let dropped =
+            |slot: &&Slot| slot.base.is_some() && slot.drafted().is_none() && slot.draft.is_some();
         tables.map(|table| records(table)).sum::<usize>() == 0
-            && records(&crate::schema::STREAMS) == 0
-            && records(&crate::schema::BLOBS) == 0
-            // What this commit made the built-in tables have not been told of yet.
-            && self.draft.streams.all().iter().all(|slot| slot.drafted().is_none())
+            && streams.iter().all(|slot| slot.drafted().is_none())
+            && streams.iter().filter(dropped).count() == self.space.streams.len()
+            && records(&BLOBS) == 0
             && self.draft.blobs.values().all(Option::is_none)
     }
 
-    fn stream_record(&mut self, key: &StreamKey) -> Result<Key> {
-        match self.stream(key) {
-            Some((_, slot)) => slot.record(),
-            None => stream_record(key),
-        }
-    }
-
-    fn name_record(&mut self, namespace: &Namespace) -> Result<Key> {
-        let name = match self.draft.name.take() {
-            Some(name) => name,
-            None => name_key(namespace)?,
-        };
-        Ok(self.draft.name.insert(name).clone())
-    }
-
     fn stored(&self, key: &Key) -> Result<Option<Arc<Stored>>> {
-        let changed =
-            if is_names(key.table()) { &*self.changed_names } else { &self.draft.records };
-        match changed.get(key) {
+        if let Some(told) = self.draft.streams.told(key) {
+            return Ok(told.map(Arc::new));
+        }
+        match self.changed(key.table()).get(key) {
             Some(changed) => Ok(changed.clone()),
             None => Ok(self.rows(key.table())?.get(key).cloned()),
         }
+    }
+
+    fn version(&self, key: &Key) -> Result<u64> {
+        if is_streams(key.table()) || !self.changed(key.table()).is_empty() {
+            return Ok(self.stored(key)?.map_or(0, |stored| stored.record.version));
+        }
+        Ok(self.rows(key.table())?.get(key).map_or(0, |stored| stored.record.version))
+    }
+
+    fn is_named(&mut self, namespace: &Namespace) -> Result<bool> {
+        if !self.changed_names.is_empty() {
+            return Ok(self.version(&name_key(namespace)?)? > 0);
+        }
+        if !self.draft.named {
+            self.draft.named = self.names.get(&name_key(namespace)?).is_some();
+        }
+        Ok(self.draft.named)
     }
 
     fn has(&self, table: &Table, index: &Index, value: &Value) -> Result<Option<bool>> {
@@ -262,7 +278,7 @@ impl Ground for Work<'_> {
             .first()
             .is_some_and(|(_, order)| *order == crate::schema::Order::Descending);
         value.encode(descending, &mut prefix);
-        let changed = if is_names(table) { &*self.changed_names } else { &self.draft.records };
+        let changed = self.changed(table);
         let of_table = |key: &Key| key.table().name == table.name;
         let added = changed.iter().filter(|(key, _)| of_table(key)).any(|(key, stored)| {
             stored.as_ref().is_some_and(|stored| {
@@ -356,9 +372,24 @@ impl Ground for Work<'_> {
 
     fn set_head(&mut self, key: &StreamKey, head: Head) {
         let Some((place, draft)) = self.change(key) else { return };
-        let old = draft.value.clone();
+        let old = draft.value.head();
         draft.value.set_head(&head);
         self.undo.push(Undo::Head(place, old));
+    }
+
+    /// Its draft has the version; the record is made once for the whole group.
+    fn tell_stream(&mut self, key: &StreamKey) -> Result<()> {
+        let floor = self.floor(&STREAMS);
+        let Some((place, draft)) = self.change(key) else { return Ok(()) };
+        let before = draft.value.version;
+        draft.value.version = if before == 0 { floor } else { before } + 1;
+        self.undo.push(Undo::Told(place, before));
+        Ok(())
+    }
+
+    fn tell_dropped_stream(&mut self, _: &StreamKey) -> Result<()> {
+        // Its draft knows.
+        Ok(())
     }
 
     fn push(&mut self, key: &StreamKey, entry: Arc<Entry>) {
@@ -408,8 +439,10 @@ impl Ground for Work<'_> {
             self.tell_below(key, u64::MAX, removed)?;
         }
         let Some((place, slot)) = self.stream(key) else { return Ok(false) };
+        let version = slot.value().map_or(0, |value| value.version);
         let old = slot.draft.replace(None);
         self.undo.push(Undo::Stream(place, Box::new(old)));
+        self.raise_floor(&STREAMS, version);
         Ok(true)
     }
 

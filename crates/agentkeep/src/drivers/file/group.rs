@@ -22,7 +22,7 @@ use super::streams::{Slot, StreamDraft};
 use super::{line, reading};
 use crate::driver::{Entry, Hash};
 use crate::drivers::io_error;
-use crate::drivers::kernel::built_in::blob_record;
+use crate::drivers::kernel::built_in::{blob_record, stream_record};
 use crate::drivers::kernel::{Map, Stored, StreamKey};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
@@ -202,11 +202,13 @@ impl Writing<'_> {
         let (mut streams, mut lines) = (Vec::new(), Vec::new());
         let Draft { streams: all, records, .. } = draft;
         for slot in all.changed() {
-            let version = version(records, self.base, &slot.record()?);
+            let record = stream_record(&slot.key)?;
+            let told = slot.told(record.clone()).map(Arc::new);
             let (key, base) = (slot.key.clone(), slot.base.as_ref());
             let Some(Some(stream)) = &mut slot.draft else {
                 // Made and dropped within the group: nobody needs to know.
                 let Some(base) = base else { continue };
+                records.insert(record, None);
                 self.obsolete_lines(&key, base, prepared);
                 streams.push(StreamChange {
                     log: owned(key.0),
@@ -215,12 +217,12 @@ impl Writing<'_> {
                 });
                 continue;
             };
-            stream.value.version = version;
             if !stream.born && base == Some(&stream.value) {
                 // What was done was taken back.
                 slot.draft = None;
                 continue;
             }
+            records.insert(record, told);
             let written = self.stream(&key, base, stream)?;
             if let Some(base) = base
                 && (base.place.file != written.value.place.file

@@ -13,9 +13,7 @@ use crate::drivers::kernel::built_in::{blob_record, stream_record};
 use crate::drivers::kernel::{BlobState, Operations, Rows, Stored, StreamKey, is_names};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
-use crate::schema::{
-    Key, Log, NAMESPACES, Namespace, OperationId, Schema, Stream, Table, Turn, checksum,
-};
+use crate::schema::{Key, Log, Namespace, OperationId, Schema, Stream, Table, Turn, checksum};
 
 /// A namespace, and what is known of repeated commits.
 #[derive(Debug)]
@@ -119,6 +117,10 @@ impl Space {
 
     /// The name of a log that the schema has.
     pub(super) fn known_log(&self, log: &Log) -> Result<&'static str> {
+        // Mostly it is known by its address; a copy of its declaration has the same name.
+        if self.schema.logs.iter().any(|known| std::ptr::eq(*known, log)) {
+            return Ok(log.name);
+        }
         self.schema.log(log.name).map(|log| log.name).ok_or_else(|| {
             Error::new(Kind::InvalidInput, format!("the schema has no log {}", log.name))
         })
@@ -257,11 +259,6 @@ pub(super) fn stream_key(schema: &Schema, log: &str, stream: &str) -> Result<Str
 
 fn unknown(name: &str) -> Error {
     Error::new(Kind::Corrupt, format!("the store tells of {name:?}, which the schema has not"))
-}
-
-/// The key of a namespace's own record.
-pub(super) fn name_key(namespace: &Namespace) -> Result<Key> {
-    Key::new(&NAMESPACES, [namespace.as_str()])
 }
 
 /// Text that is borrowed, to be kept beside what it was borrowed from.

@@ -10,9 +10,7 @@ use super::space::Space;
 use super::store::SharedIndex;
 use super::writer::GROUP;
 use crate::driver::{Entry, Head};
-use crate::drivers::kernel::built_in::stream_record;
-use crate::drivers::kernel::{Map, StreamKey};
-use crate::error::Result;
+use crate::drivers::kernel::{Map, Stored, StreamKey, is_streams};
 use crate::schema::{EntryId, Key};
 
 /// All of them. Each has a place of its own for as long as the group is drafted, so that what is
@@ -35,7 +33,6 @@ pub(super) struct Slot {
     pub(super) draft: Before<StreamDraft>,
     /// Of the lines that are on the disk, once somebody has asked it.
     pub(super) index: Option<SharedIndex>,
-    record: Option<Key>,
 }
 
 /// A stream with changes.
@@ -70,7 +67,7 @@ impl Streams {
             let (place, base) = (self.all.len(), space.streams.get(key).cloned());
             let key = key.clone();
             self.places.insert(key.clone(), place);
-            self.all.push(Slot { key, base, draft: None, index: None, record: None });
+            self.all.push(Slot { key, base, draft: None, index: None });
             self.last.set(place);
             place
         })
@@ -103,6 +100,17 @@ impl Streams {
 
     pub(super) fn into_all(self) -> Vec<Slot> {
         self.all
+    }
+
+    /// The record of a stream that the group changed, as it would be: the inner one is `None` when
+    /// there is none.
+    pub(super) fn told(&self, record: &Key) -> Before<Stored> {
+        if self.all.is_empty() || !is_streams(record.table()) {
+            return None;
+        }
+        let is_of = |slot: &&Slot| [slot.key.0, slot.key.1.as_str()].into_iter().eq(record.parts());
+        let slot = self.all.iter().filter(|slot| slot.draft.is_some()).find(is_of)?;
+        Some(slot.told(record.clone()))
     }
 
     /// True when the group has changed none.
@@ -140,13 +148,10 @@ impl Slot {
         self.draft.as_mut()?.as_mut()
     }
 
-    /// The key of its record.
-    pub(super) fn record(&mut self) -> Result<Key> {
-        let record = match self.record.take() {
-            Some(record) => record,
-            None => stream_record(&self.key)?,
-        };
-        Ok(self.record.insert(record).clone())
+    /// The stream's record, as far as the group has told of it; `None` when it has none.
+    pub(super) fn told(&self, record: Key) -> Option<Stored> {
+        let value = self.value().filter(|value| value.version > 0)?;
+        Some(Stored::of_stream(record, value.version, value.head()))
     }
 }
 

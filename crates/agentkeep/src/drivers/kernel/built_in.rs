@@ -3,11 +3,16 @@
 use crate::driver::{Hash, Head};
 use crate::error::Result;
 use crate::json::{Json, ObjectEditor};
-use crate::schema::{BLOBS, Key, STREAMS, Stream};
+use crate::schema::{BLOBS, Key, NAMESPACES, Namespace, STREAMS, Stream};
 
 /// The key of a stream's record.
 pub(in crate::drivers) fn stream_record((log, stream): &(&str, Stream)) -> Result<Key> {
     Key::new(&STREAMS, [log, stream.as_str()])
+}
+
+/// The key of a namespace's own record.
+pub(in crate::drivers) fn name_key(namespace: &Namespace) -> Result<Key> {
+    Key::new(&NAMESPACES, [namespace.as_str()])
 }
 
 /// The key of a blob's record.

@@ -13,11 +13,16 @@ pub(super) struct Commit<'a, G> {
     pub(super) namespace: &'a Namespace,
     pub(super) turn: Option<&'a Turn>,
     pub(super) time: i64,
-    /// What the built-in tables have to be told of.
+    /// What the built-in tables have to be told of: mostly one stream,
+    pub(super) changed_stream: Option<StreamKey>,
+    /// and others, some of them more than once.
     pub(super) changed_streams: Vec<StreamKey>,
-    pub(super) changed_blobs: BTreeSet<Hash>,
+    /// Some of them more than once.
+    pub(super) changed_blobs: Vec<Hash>,
     /// True when it made something, so that the namespace must have its record.
     pub(super) made: bool,
+    /// True when it added an entry.
+    pub(super) pushed: bool,
     /// True when an entry that it may answer instead of adding was there before it.
     pub(super) met: bool,
 }
@@ -33,9 +38,11 @@ pub(in crate::drivers) fn apply<G: Ground>(
         namespace: &batch.namespace,
         turn: batch.turn.as_ref(),
         time,
+        changed_stream: None,
         changed_streams: Vec::new(),
-        changed_blobs: BTreeSet::new(),
+        changed_blobs: Vec::new(),
         made: false,
+        pushed: false,
         met: false,
     };
     match commit.run(batch) {
@@ -119,6 +126,9 @@ impl<G: Ground> Commit<'_, G> {
 
     /// Counts a reference to each blob once; answers them distinct and in order.
     pub(super) fn refer(&mut self, refs: &[Hash], place: impl Fn() -> String) -> Result<Vec<Hash>> {
+        if refs.is_empty() {
+            return Ok(Vec::new());
+        }
         let distinct: BTreeSet<Hash> = refs.iter().copied().collect();
         for hash in &distinct {
             let Some(state) = self.ground.blob(*hash) else {
@@ -145,7 +155,7 @@ impl<G: Ground> Commit<'_, G> {
 
     fn set_blob(&mut self, hash: Hash, state: BlobState) {
         self.ground.set_blob(hash, Some(state));
-        self.changed_blobs.insert(hash);
+        self.changed_blobs.push(hash);
     }
 
     fn drop_blob(&mut self, hash: Hash) -> Result<Outcome> {

@@ -28,7 +28,7 @@ impl<G: Ground> Commit<'_, G> {
             self.set_head(&key, Head { first, last, count, bytes, ..head });
         }
         if new && append.entries.is_empty() {
-            self.changed_streams.push(key);
+            self.changed(&key);
         }
         self.made = true;
         Ok(Outcome::Appended { numbers })
@@ -48,7 +48,11 @@ impl<G: Ground> Commit<'_, G> {
             stream_place(key) + &id.collect::<String>()
         };
         if let Some(id) = &new.id
-            && (self.ground.adds(key, id) || (!looked && self.ground.by_id(key, id)?.is_some()))
+            && if looked {
+                self.pushed && self.ground.adds(key, id)
+            } else {
+                self.ground.adds(key, id) || self.ground.by_id(key, id)?.is_some()
+            }
         {
             return Err(
                 Error::new(Kind::AlreadyExists, "the stream has an entry with this id").at(place())
@@ -65,6 +69,7 @@ impl<G: Ground> Commit<'_, G> {
             refs: self.refer(&new.refs, place)?,
         };
         self.ground.push(key, Arc::new(entry));
+        self.pushed = true;
         Ok(())
     }
 
@@ -143,7 +148,7 @@ impl<G: Ground> Commit<'_, G> {
         for refs in &refs {
             self.release(refs);
         }
-        self.tell_dropped_stream(key)?;
+        self.ground.tell_dropped_stream(key)?;
         Ok(Outcome::Dropped { existed: true })
     }
 
@@ -156,6 +161,6 @@ impl<G: Ground> Commit<'_, G> {
     fn set_head(&mut self, key: &StreamKey, mut head: Head) {
         head.updated = self.time;
         self.ground.set_head(key, head);
-        self.changed_streams.push(key.clone());
+        self.changed(key);
     }
 }

@@ -10,7 +10,7 @@ impl<G: Ground> Commit<'_, G> {
     pub(super) fn holds(&self, expect: &Expect) -> Result<()> {
         match expect {
             Expect::Absent(key) => {
-                let there = self.ground.stored(key)?.is_some();
+                let there = self.ground.version(key)? > 0;
                 unless(
                     !there,
                     Kind::AlreadyExists,
@@ -19,11 +19,11 @@ impl<G: Ground> Commit<'_, G> {
                 )
             }
             Expect::Exists(key) => {
-                let there = self.ground.stored(key)?.is_some();
+                let there = self.ground.version(key)? > 0;
                 unless(there, Kind::NotFound, || "the record does not exist", || key.to_string())
             }
             Expect::Version(key, version) => {
-                let found = self.ground.stored(key)?.map_or(0, |stored| stored.record.version);
+                let found = self.ground.version(key)?;
                 let message = || format!("the record has version {found}, not {version}");
                 unless(found == *version, Kind::Conflict, message, || key.to_string())
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::built_in::{blob_body, stream_record};
+use super::built_in::{blob_body, name_key, stream_record};
 use super::rows::Stored;
 use crate::driver::{Blob, Entry, Hash, Head};
 use crate::error::Result;
@@ -31,17 +31,16 @@ pub(in crate::drivers) trait Ground {
     /// True when the namespace holds no record, stream or blob.
     fn is_empty(&self) -> bool;
 
-    /// The key of the stream's record.
-    fn stream_record(&mut self, key: &StreamKey) -> Result<Key> {
-        stream_record(key)
-    }
-    /// The key of the namespace's own record.
-    fn name_record(&mut self, namespace: &Namespace) -> Result<Key> {
-        Key::new(&NAMESPACES, [namespace.as_str()])
-    }
-
     /// A record; also of the store-wide table.
     fn stored(&self, key: &Key) -> Result<Option<Arc<Stored>>>;
+    /// The version of a record; 0 when it is not there.
+    fn version(&self, key: &Key) -> Result<u64> {
+        Ok(self.stored(key)?.map_or(0, |stored| stored.record.version))
+    }
+    /// True when the namespace has its own record.
+    fn is_named(&mut self, namespace: &Namespace) -> Result<bool> {
+        Ok(self.version(&name_key(namespace)?)? > 0)
+    }
     /// True when a record has this value as the first field of the index; `None` when the table
     /// has no such index, or one without fields.
     fn has(&self, table: &Table, index: &Index, value: &Value) -> Result<Option<bool>>;
@@ -87,6 +86,30 @@ pub(in crate::drivers) trait Ground {
     /// Takes a stream away, and gives each entry to `removed`; answers whether there was one.
     fn drop_stream(&mut self, key: &StreamKey, removed: &mut dyn FnMut(&Entry)) -> Result<bool>;
 
+    /// Brings the record of a stream up to date, which nothing refers from: once for each commit
+    /// that changed its head.
+    fn tell_stream(&mut self, key: &StreamKey) -> Result<()> {
+        let Some(head) = self.head(key) else { return Ok(()) };
+        let record = stream_record(key)?;
+        let before = match self.stored(&record)? {
+            Some(old) => old.record.version,
+            None => self.floor(&STREAMS),
+        };
+        let stored = Stored::of_stream(record.clone(), before + 1, head);
+        self.set_record(&record, Some(Arc::new(stored)));
+        Ok(())
+    }
+    /// Removes the record of a stream that was dropped: at once, so that a stream made again in the
+    /// same commit has a record made anew.
+    fn tell_dropped_stream(&mut self, key: &StreamKey) -> Result<()> {
+        let record = stream_record(key)?;
+        if let Some(old) = self.stored(&record)? {
+            self.raise_floor(&STREAMS, old.record.version);
+            self.set_record(&record, None);
+        }
+        Ok(())
+    }
+
     /// Takes all steps back, the last one first.
     fn take_back(&mut self);
 }
@@ -111,6 +134,11 @@ pub(in crate::drivers) fn stream_place(key: &StreamKey) -> String {
 /// True for the store-wide table.
 pub(in crate::drivers) fn is_names(table: &Table) -> bool {
     table.name == NAMESPACES.name
+}
+
+/// True for the table of streams.
+pub(in crate::drivers) fn is_streams(table: &Table) -> bool {
+    std::ptr::eq(table, &raw const STREAMS) || table.name == STREAMS.name
 }
 
 /// Which of a namespace's four floors counts for a table: each built-in one has its own.

@@ -19,7 +19,7 @@ pub(in crate::drivers) use commit::apply;
 pub(in crate::drivers) use find::Stretch;
 pub(in crate::drivers) use find::page;
 pub(in crate::drivers) use ground::{
-    BlobState, Ground, StreamKey, floor_of, is_names, stream_place,
+    BlobState, Ground, StreamKey, floor_of, is_names, is_streams, stream_place,
 };
 pub(in crate::drivers) use operations::Operations;
 pub(in crate::drivers) use rows::{Rows, Stored};

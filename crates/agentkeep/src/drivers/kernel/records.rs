@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::commit::Commit;
 use super::ground::Ground;
 use super::rows::Stored;
-use crate::driver::{Head, Outcome, Put, Record, Save};
+use crate::driver::{Outcome, Put, Record, Save};
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Key, NAMESPACES};
 
 impl<G: Ground> Commit<'_, G> {
     pub(super) fn put(&mut self, put: &Put) -> Result<Outcome> {
         self.only_our_name(&put.key)?;
-        let found = self.ground.stored(&put.key)?.map_or(0, |stored| stored.record.version);
+        let found = self.ground.version(&put.key)?;
         match put.save {
             Save::Create if found > 0 => {
                 return Err(Error::new(Kind::AlreadyExists, "the record exists already")
@@ -50,17 +50,6 @@ impl<G: Ground> Commit<'_, G> {
         self.ground.set_record(key, Some(Arc::new(stored)));
         self.release(old.as_ref().map_or(&[], |old| &old.record.refs));
         Ok(before + 1)
-    }
-
-    /// Writes the record of a stream, which nothing refers from.
-    pub(super) fn write_stream(&mut self, key: &Key, head: Head) -> Result<()> {
-        let before = match self.ground.stored(key)? {
-            Some(old) => old.record.version,
-            None => self.ground.floor(key.table()),
-        };
-        let stored = Stored::of_stream(key.clone(), before + 1, head);
-        self.ground.set_record(key, Some(Arc::new(stored)));
-        Ok(())
     }
 
     pub(super) fn delete(&mut self, key: &Key) -> Result<Outcome> {
