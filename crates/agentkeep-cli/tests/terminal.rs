@@ -63,6 +63,18 @@ fn long_views_go_through_the_pager() {
     assert!(code == 1 && shown.contains("PAGER"), "{shown:?}");
 }
 
+/// More than a pipe holds: writing it finds nobody there.
+#[test]
+fn a_pager_that_never_ran_is_told_of_however_long_the_view_is() {
+    let home = Home::new();
+    filled(&home, &[("default", 5_000)]);
+    let show = ["sessions", "show", "s"];
+    let (code, shown) = Terminal::run(&home, &show, &[("PAGER", "/nowhere/pager")]).end();
+    assert!(code == 1 && shown.contains("the pager cannot be run"), "{shown:?}");
+    let (code, shown) = Terminal::run(&home, &show, &[("PAGER", "head -1")]).end();
+    assert_eq!((code, shown.lines().count()), (0, 1), "{shown:?}");
+}
+
 #[test]
 fn nothing_stored_reaches_the_terminal_as_a_command() {
     let home = Home::new();

@@ -65,21 +65,31 @@ impl View {
 
     /// Writes some of the view.
     pub(crate) fn write(&mut self, text: &str) -> Result<()> {
-        match self {
-            Self::Plain => super::print(text),
+        let written = match self {
+            Self::Plain => return super::print(text),
             Self::Paged { stdin: Some(stdin), styled: true, .. } => {
-                stdin.write_all(text.as_bytes()).map_err(cannot_write)
+                stdin.write_all(text.as_bytes())
             }
             Self::Paged { stdin: Some(stdin), .. } => {
-                write!(stdin, "{}", anstream::adapter::strip_str(text)).map_err(cannot_write)
+                write!(stdin, "{}", anstream::adapter::strip_str(text))
             }
             Self::Paged { stdin: None, .. } => Ok(()),
-        }
+        };
+        written.or_else(|error| {
+            // Whoever has seen enough takes no more; but so does a pager that never ran.
+            self.end()?;
+            Err(cannot_write(error))
+        })
     }
 
     /// Waits until the reader has seen enough.
     pub(crate) fn finish(mut self) -> Result<()> {
-        let Self::Paged { child, stdin, .. } = &mut self else { return Ok(()) };
+        self.end()
+    }
+
+    /// The pager gets no more, and ends.
+    fn end(&mut self) -> Result<()> {
+        let Self::Paged { child, stdin, .. } = self else { return Ok(()) };
         drop(stdin.take());
         let ended =
             child.wait().map_err(|error| io_error("the pager cannot be waited for", error))?;
