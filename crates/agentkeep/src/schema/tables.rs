@@ -6,7 +6,7 @@ use super::{Field, Index, LineageView, Log, Schema, Table};
 /// What agentkeep keeps.
 pub static AGENTKEEP: Schema = Schema {
     name: "agentkeep",
-    version: 3,
+    version: 4,
     tables: &[
         &CONTAINERS,
         &IMAGES,

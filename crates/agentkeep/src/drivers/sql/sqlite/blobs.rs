@@ -14,6 +14,7 @@ use crate::schema::{BLOBS, Namespace};
 /// A row of `_blobs`.
 #[derive(Debug, Clone)]
 pub(super) struct BlobRow {
+    no: i64,
     size: i64,
     references: i64,
     since: Option<i64>,
@@ -68,13 +69,14 @@ impl Apply<'_> {
     }
 
     fn stored_blob(&self, hash: Hash) -> Outcomes<Option<BlobRow>> {
-        let sql = "SELECT size, reference_count, unreferenced_since, version, crc FROM _blobs \
+        let sql = "SELECT size, reference_count, unreferenced_since, version, crc, no FROM _blobs \
                    WHERE namespace = ?1 AND hash = ?2";
         let name = hash.to_hex();
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut found = statement.query(params![self.namespace.as_str(), name])?;
         let Some(row) = found.next()? else { return Ok(None) };
         let blob = BlobRow {
+            no: rows::integer(row, 5)?,
             size: rows::integer(row, 0)?,
             references: rows::integer(row, 1)?,
             since: rows::optional_integer(row, 2)?,
@@ -96,25 +98,26 @@ impl Apply<'_> {
             };
             let name = hash.to_hex();
             let crc = blob.sum(self.namespace, &name);
-            let BlobRow { size, references, since, version, .. } = *blob;
+            let BlobRow { no, size, references, since, version, .. } = *blob;
             match blob.stored {
                 Stored::Same => 0,
                 Stored::Not => {
-                    let sql = "INSERT INTO _blobs(namespace, hash, size, reference_count, \
-                               unreferenced_since, version, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-                    let row = params![namespace, name, size, references, since, version, crc];
+                    let sql = "INSERT INTO _blobs(no, namespace, hash, size, reference_count, \
+                               unreferenced_since, version, crc) \
+                               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+                    let row = params![no, namespace, name, size, references, since, version, crc];
                     self.connection.prepare_cached(sql)?.execute(row)?
                 }
                 Stored::Differs => {
-                    let sql = "UPDATE _blobs SET reference_count = ?3, version = ?4, crc = ?5 \
-                               WHERE namespace = ?1 AND hash = ?2";
-                    let row = params![namespace, name, references, version, crc];
+                    let sql = "UPDATE _blobs SET reference_count = ?2, version = ?3, crc = ?4 \
+                               WHERE no = ?1";
+                    let row = params![no, references, version, crc];
                     self.connection.prepare_cached(sql)?.execute(row)?
                 }
                 Stored::Elsewhere => {
-                    let sql = "UPDATE _blobs SET reference_count = ?3, unreferenced_since = ?4, \
-                               version = ?5, crc = ?6 WHERE namespace = ?1 AND hash = ?2";
-                    let row = params![namespace, name, references, since, version, crc];
+                    let sql = "UPDATE _blobs SET reference_count = ?2, unreferenced_since = ?3, \
+                               version = ?4, crc = ?5 WHERE no = ?1";
+                    let row = params![no, references, since, version, crc];
                     self.connection.prepare_cached(sql)?.execute(row)?
                 }
             };
@@ -129,16 +132,16 @@ impl Apply<'_> {
             return Ok(Outcome::Kept { new: false });
         }
         self.made = true;
+        let sql = "INSERT INTO _blob_bytes(bytes) VALUES (?1)";
+        let mut insert = self.connection.prepare_cached(sql)?;
         let row = BlobRow {
+            no: insert.insert([blob.bytes()])?,
             size: signed(blob.bytes().len() as u64),
             references: 0,
             since: Some(self.time),
             version: signed(self.floor(&BLOBS)? + 1),
             stored: Stored::Not,
         };
-        let sql = "INSERT INTO _blob_bytes(namespace, hash, bytes) VALUES (?1, ?2, ?3)";
-        let bytes = params![self.namespace.as_str(), hash.to_hex(), blob.bytes()];
-        self.connection.prepare_cached(sql)?.execute(bytes)?;
         self.blobs.insert(hash, Some(row));
         Ok(Outcome::Kept { new: true })
     }
@@ -146,19 +149,15 @@ impl Apply<'_> {
     pub(super) fn drop_blob(&mut self, hash: Hash) -> Outcomes<Outcome> {
         // As a row of the database, like all others that go.
         self.write_blobs()?;
-        let Some(BlobRow { references, version, .. }) = self.blob(hash)? else {
+        let Some(BlobRow { no, references, version, .. }) = self.blob(hash)? else {
             return Ok(Outcome::BlobDropped { existed: false });
         };
         if references > 0 {
             let message = format!("{references} record(s) or entries refer to the blob");
             return refuse(Kind::Conflict, &message, &format!("blob {hash}"));
         }
-        for sql in [
-            "DELETE FROM _blobs WHERE namespace = ?1 AND hash = ?2",
-            "DELETE FROM _blob_bytes WHERE namespace = ?1 AND hash = ?2",
-        ] {
-            let row = params![self.namespace.as_str(), hash.to_hex()];
-            self.connection.prepare_cached(sql)?.execute(row)?;
+        for sql in ["DELETE FROM _blobs WHERE no = ?1", "DELETE FROM _blob_bytes WHERE no = ?1"] {
+            self.connection.prepare_cached(sql)?.execute([no])?;
         }
         self.blobs.insert(hash, None);
         self.raise_floor(&BLOBS, version.cast_unsigned())?;

@@ -333,7 +333,7 @@ fn strays(connection: &Connection, log: &Log, report: &mut CheckReport) -> Resul
 fn blobs(connection: &Connection, report: &mut CheckReport, references: &References) -> Result<()> {
     let text = "SELECT b.namespace, b.hash, b.size, b.reference_count, b.unreferenced_since, \
                 c.bytes, b.version, b.crc FROM _blobs AS b LEFT JOIN _blob_bytes AS c \
-                ON c.namespace = b.namespace AND c.hash = b.hash";
+                ON c.no = b.no";
     let mut statement = connection.prepare(text).map_err(map)?;
     let mut found = statement.query([]).map_err(map)?;
     let mut seen = 0;
@@ -357,8 +357,7 @@ fn blobs(connection: &Connection, report: &mut CheckReport, references: &Referen
     if seen != references.values().sum::<u64>() {
         report.damaged("_blobs", "something refers to a blob that is not there");
     }
-    let stray = "SELECT count(*) FROM _blob_bytes AS c WHERE NOT EXISTS (SELECT 1 FROM _blobs AS b \
-                 WHERE b.namespace = c.namespace AND b.hash = c.hash)";
+    let stray = "SELECT count(*) FROM _blob_bytes WHERE no NOT IN (SELECT no FROM _blobs)";
     let stray: i64 = connection.query_row(stray, [], |row| row.get(0)).map_err(map)?;
     if stray > 0 {
         report.damaged("_blob_bytes", format!("{stray} belong to no blob"));

@@ -21,6 +21,17 @@ fn directed(index: &Index) -> String {
     index.fields.iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
+/// Blobs and their bytes, by number: new ones then stand beside each other, but for their hashes.
+pub(super) const BLOB_TABLES: [&str; 4] = [
+    "CREATE TABLE _blobs(no INTEGER PRIMARY KEY, namespace TEXT NOT NULL, hash TEXT NOT NULL, \
+     size INTEGER NOT NULL, reference_count INTEGER NOT NULL, unreferenced_since, \
+     version INTEGER NOT NULL, crc INTEGER NOT NULL)",
+    "CREATE UNIQUE INDEX _blobs_key ON _blobs(namespace, hash)",
+    "CREATE INDEX _blobs_by_unreferenced ON _blobs(namespace, unreferenced_since, hash) \
+     WHERE unreferenced_since IS NOT NULL",
+    "CREATE TABLE _blob_bytes(no INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
+];
+
 /// All statements that make a fresh store.
 pub(super) fn create(schema: &Schema) -> Vec<String> {
     let mut sql = vec![
@@ -39,16 +50,8 @@ pub(super) fn create(schema: &Schema) -> Vec<String> {
          updated INTEGER NOT NULL, version INTEGER NOT NULL, crc INTEGER NOT NULL)"
             .to_owned(),
         "CREATE UNIQUE INDEX _streams_key ON _streams(namespace, log, stream)".to_owned(),
-        "CREATE TABLE _blobs(namespace TEXT NOT NULL, hash TEXT NOT NULL, size INTEGER NOT NULL, \
-         reference_count INTEGER NOT NULL, unreferenced_since, version INTEGER NOT NULL, \
-         crc INTEGER NOT NULL, PRIMARY KEY(namespace, hash)) WITHOUT ROWID"
-            .to_owned(),
-        "CREATE INDEX _blobs_by_unreferenced ON _blobs(namespace, unreferenced_since, hash)"
-            .to_owned(),
-        "CREATE TABLE _blob_bytes(namespace TEXT NOT NULL, hash TEXT NOT NULL, \
-         bytes BLOB NOT NULL, UNIQUE(namespace, hash))"
-            .to_owned(),
     ];
+    sql.extend(BLOB_TABLES.map(str::to_owned));
     sql.extend(create_table(&NAMESPACES));
     sql.extend(add(schema, 0));
     sql

@@ -74,6 +74,14 @@ fn get_now(
     })
 }
 
+/// The range of a walk from end to end.
+const EVERYTHING: (Bound<Value>, Bound<Value>) = (Bound::Unbounded, Bound::Unbounded);
+
+/// True when the index holds only what is not NULL; the rest is walked by its key.
+fn is_sparse(find: &Find) -> bool {
+    find.table.name == BLOBS.name && find.index.name == "by_unreferenced"
+}
+
 /// A condition on one field.
 #[derive(Debug, Clone, PartialEq)]
 enum Condition {
@@ -101,10 +109,16 @@ fn stretches(find: &Find) -> Vec<Stretch> {
         let Some((name, descending)) = rest.first() else {
             return vec![Stretch { fields: equal, behind: None }];
         };
-        return pieces(&find.range, *descending)
-            .into_iter()
-            .map(|piece| with(&equal, name, piece))
-            .collect();
+        let pieces = if is_sparse(find) && find.range == EVERYTHING {
+            let mut apart = vec![vec![Condition::IsNull], vec![Condition::NotNull]];
+            if *descending {
+                apart.reverse();
+            }
+            apart
+        } else {
+            pieces(&find.range, *descending)
+        };
+        return pieces.into_iter().map(|piece| with(&equal, name, piece)).collect();
     };
     let values = &after.values()[equal.len()..];
     let mut same = equal.clone();
@@ -112,7 +126,7 @@ fn stretches(find: &Find) -> Vec<Stretch> {
     let mut stretches =
         vec![Stretch { fields: same.clone(), behind: Some(after.key().to_owned()) }];
     for (i, ((name, descending), value)) in rest.iter().zip(values).enumerate().rev() {
-        let mut range = (Bound::Unbounded, Bound::Unbounded);
+        let mut range = EVERYTHING;
         if i == 0 {
             range.clone_from(&find.range);
         }
@@ -144,7 +158,7 @@ fn with(
 
 /// A range of one field as plain conditions, NULL apart from the rest, in the order of the walk.
 fn pieces(range: &(Bound<Value>, Bound<Value>), descending: bool) -> Vec<Vec<Condition>> {
-    if *range == (Bound::Unbounded, Bound::Unbounded) {
+    if *range == EVERYTHING {
         return vec![Vec::new()];
     }
     let (low, high) = range;
@@ -285,7 +299,7 @@ impl Finding<'_> {
         if find.index.name == BY_TURN.name && no_turns {
             return Ok(Found { records, next: None });
         }
-        if find.after.is_none() && find.range == (Bound::Unbounded, Bound::Unbounded) {
+        if find.after.is_none() && find.range == EVERYTHING && !is_sparse(find) {
             let values: Vec<Indexed<'_>> =
                 find.equal.iter().filter(|value| **value != Value::Missing).map(Indexed).collect();
             let values = values.iter().map(|value| value as &dyn ToSql);

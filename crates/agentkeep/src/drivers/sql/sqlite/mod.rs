@@ -13,6 +13,7 @@ mod errors;
 mod find;
 mod group;
 mod names;
+mod numbering;
 mod open;
 mod operations;
 mod options;

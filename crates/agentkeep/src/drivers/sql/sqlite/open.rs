@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::Options;
 use super::ddl;
 use super::errors::map;
+use super::numbering;
 use super::sums::facts_sum;
 use crate::driver::Durability;
 use crate::drivers::durable::{sync_above, sync_folder};
@@ -291,10 +292,11 @@ fn initialise(schema: &Schema, connection: &mut Connection, options: &Options) -
         // Versions of another schema mean nothing to us.
         refuse_schema(schema, connection)?;
     }
-    refuse_version(schema, version, options)?;
+    let unnumbered = version > 0 && numbering::is_due(connection)?;
+    refuse_version(schema, version, unnumbered, options)?;
     let mode: String =
         connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(map)?;
-    if version == schema.version && mode == "wal" {
+    if version == schema.version && !unnumbered && mode == "wal" {
         return Ok(());
     }
     mark(connection)?;
@@ -305,7 +307,11 @@ fn initialise(schema: &Schema, connection: &mut Connection, options: &Options) -
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(map)?;
     // Another process may have been faster.
     let version = format_version(&transaction)?;
-    refuse_version(schema, version, options)?;
+    let unnumbered = version > 0 && numbering::is_due(&transaction)?;
+    refuse_version(schema, version, unnumbered, options)?;
+    if unnumbered {
+        numbering::number_blobs(&transaction)?;
+    }
     upgrade(schema, &transaction, version)?;
     transaction.commit().map_err(map)
 }
@@ -335,7 +341,7 @@ fn write_ahead(connection: &Connection) -> Result<()> {
         .advice("keep the store on a file system that supports WAL"))
 }
 
-fn refuse_version(schema: &Schema, found: u32, options: &Options) -> Result<()> {
+fn refuse_version(schema: &Schema, found: u32, unnumbered: bool, options: &Options) -> Result<()> {
     let known = schema.version;
     if found > known {
         return Err(Error::new(
@@ -344,7 +350,7 @@ fn refuse_version(schema: &Schema, found: u32, options: &Options) -> Result<()> 
         )
         .advice("use a newer agentkeep"));
     }
-    if found > 0 && found < known && !options.upgrade {
+    if found > 0 && (found < known || unnumbered) && !options.upgrade {
         return Err(Error::new(
             Kind::Unsupported,
             format!("the store has the older format {found}"),
@@ -354,8 +360,7 @@ fn refuse_version(schema: &Schema, found: u32, options: &Options) -> Result<()> 
     Ok(())
 }
 
-/// Brings format `from` up to date; 0 is an empty file. So far formats only added something, which
-/// the schema declares; one that changes what is there adds its step here.
+/// Brings format `from` up to date; 0 is an empty file. What later ones added the schema declares.
 fn upgrade(schema: &Schema, connection: &Connection, from: u32) -> Result<()> {
     if from == schema.version {
         return Ok(());

@@ -246,7 +246,10 @@ pub(super) fn blobs(
 ) -> Result<Vec<Option<FoundBlob>>> {
     let text = match want {
         Want::Presence => "SELECT NULL FROM _blobs WHERE namespace = ?1 AND hash = ?2",
-        Want::Bytes => "SELECT bytes FROM _blob_bytes WHERE namespace = ?1 AND hash = ?2",
+        Want::Bytes => {
+            "SELECT c.bytes FROM _blobs AS b JOIN _blob_bytes AS c ON c.no = b.no \
+             WHERE b.namespace = ?1 AND b.hash = ?2"
+        }
     };
     let mut statement =
         connection.prepare_cached(text).map_err(|error| damage_at(map(error), "_blobs"))?;

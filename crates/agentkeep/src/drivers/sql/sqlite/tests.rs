@@ -3,6 +3,7 @@
 
 mod damage;
 mod ending;
+mod numbering;
 mod opening;
 mod reading;
 mod values;

@@ -182,6 +182,8 @@ async fn check_finds_what_reads_do_not_look_at() {
         "UPDATE _blobs SET unreferenced_since = 1",
         "UPDATE _blob_bytes SET bytes = x'00'",
         "UPDATE _blob_bytes SET bytes = 'text'",
+        "UPDATE _blob_bytes SET no = no + 1",
+        "UPDATE _blobs SET no = no + 1",
         "DELETE FROM _blob_bytes",
         "DELETE FROM _blobs",
         "UPDATE _streams SET log = 'nothing'",
