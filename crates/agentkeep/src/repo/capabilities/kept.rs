@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use crate::driver::Record;
+use crate::driver::{Expect, Record, Save};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectWriter};
 use crate::model::{Long, OpContext};
+use crate::repo::plan::{Guard, Plan};
 use crate::repo::space::Space;
 use crate::schema::Key;
 
@@ -79,6 +80,16 @@ pub(super) fn identified<T: Row + Clone>(row: &T) -> Result<(T, bool)> {
         Some(_) => Ok((row.clone(), false)),
         None => Ok((row.named(&crate::model::new_id(T::PREFIX))?, true)),
     }
+}
+
+/// How a row is saved: under an id of the caller's it may be there, which the commit finds out; an id
+/// that the store gave is nobody else's.
+pub(super) fn save(plan: &mut Plan<'_>, key: &Key, new: bool) -> Save {
+    if new {
+        return Save::Create;
+    }
+    plan.expect(Expect::Version(key.clone(), 0), Guard::Retry);
+    Save::Any
 }
 
 pub(super) fn damaged(key: &Key) -> Error {

@@ -2,10 +2,10 @@
 
 use std::ops::Bound;
 
-use super::kept::{Kept, body, damaged, kept, other_row};
+use super::kept::{Kept, body, damaged, kept, other_row, save};
 use super::toolsets;
 use crate::driver::{
-    Append, Entry, Expect, Find, Known, NewEntry, Operation, Read, Record, Save, Stretch, Which,
+    Append, Entry, Expect, Find, Known, NewEntry, Operation, Read, Record, Stretch, Which,
 };
 use crate::error::Result;
 use crate::json::{Json, ObjectEditor};
@@ -50,9 +50,9 @@ pub(super) async fn plan(
         plan.expect(Expect::Exists(key), Guard::Retry);
         return if same { Ok(()) } else { Err(other_row("link", &id)) };
     }
-    plan.expect(Expect::Version(key.clone(), 0), Guard::Retry);
+    let save = save(plan, &key, *new);
     let more = [("toolset", toolset), ("envelope", envelope.map(Json::string))];
-    plan.put(key, body(&rest, op, &more), Save::Any)?;
+    plan.put(key, body(&rest, op, &more), save)?;
     let mut entry = ObjectEditor::default();
     entry.set("link", &Json::string(&id));
     let entry = entry.finish();

@@ -1,9 +1,9 @@
 //! Runtime snapshots, envelopes and transitions.
 
-use super::kept::{Kept, Row, body, damaged, kept, other_row, plain};
+use super::kept::{Kept, Row, body, damaged, kept, other_row, plain, save};
 use super::parts::{self, Parts};
 use super::{links, toolsets};
-use crate::driver::{Expect, Find, Operation, Put, Record, Save};
+use crate::driver::{Expect, Find, Operation, Put, Record};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 use crate::model::{EnvelopeRow, OpContext, RuntimeSnapshotRow, TransitionRow};
@@ -49,8 +49,8 @@ pub(super) async fn plan_runtime(
     if !new && is_known(plan, &key, "runtime snapshot", same).await? {
         return Ok(());
     }
-    plan.expect(Expect::Version(key.clone(), 0), Guard::Retry);
-    plan.put(key, body(&rest, op, &[("toolset", toolset)]), Save::Any)
+    let save = save(plan, &key, *new);
+    plan.put(key, body(&rest, op, &[("toolset", toolset)]), save)
 }
 
 pub(super) async fn plan_envelope(
@@ -69,14 +69,14 @@ pub(super) async fn plan_envelope(
     if !new && is_known(plan, &key, "envelope", same).await? {
         return Ok(());
     }
-    plan.expect(Expect::Version(key.clone(), 0), Guard::Retry);
+    let save = save(plan, &key, *new);
     let refs = parts.refs();
     let more = [
         ("envelope", Some(parts.rest)),
         ("parts", Some(parts.places)),
         ("link", link.map(Json::string)),
     ];
-    let mut put = Put::new(key, body(&rest, op, &more), Save::Any)?;
+    let mut put = Put::new(key, body(&rest, op, &more), save)?;
     put.refs = refs;
     for blob in parts.blobs {
         plan.push(Operation::PutBlob(blob));
@@ -111,8 +111,8 @@ pub(super) async fn plan_transition(
         }
         plan.expect(Expect::Exists(link), Guard::Answer(unknown_link(&id)));
     }
-    plan.expect(Expect::Version(key.clone(), 0), Guard::Retry);
-    plan.put(key, body(row.json(), op, &[]), Save::Any)
+    let save = save(plan, &key, *new);
+    plan.put(key, body(row.json(), op, &[]), save)
 }
 
 fn unknown_link(id: &str) -> Error {

@@ -2,7 +2,7 @@
 
 use rusqlite::{ToSql, params};
 
-use super::apply::{Apply, Outcomes, refuse, with_key};
+use super::apply::{Apply, Outcomes, Stop, refuse, with_key};
 use super::rows::{self, Indexed, refs_text, signed};
 use super::sums::floor_sum;
 use crate::driver::{Hash, Outcome, Put, Save};
@@ -50,14 +50,15 @@ impl Apply<'_> {
         self.made = true;
         // Most of what is new was expected to be absent, and has been looked for. No batch writes a
         // record twice.
-        let old = match self.cache.version(self.namespace, &put.key) {
-            Some(0) => None,
-            _ => self.old(&put.key)?,
-        };
+        let known = self.cache.version(self.namespace, &put.key);
+        // Nor is what must be new looked for: the insert finds out.
+        let unseen =
+            known.is_none() && put.save == Save::Create && put.key.table().name != NAMESPACES.name;
+        let old = if known == Some(0) || unseen { None } else { self.old(&put.key)? };
         let found = old.as_ref().map_or(0, |old| old.version);
         match put.save {
             Save::Create if found > 0 => {
-                return refuse(Kind::AlreadyExists, "the record exists already", &put.key);
+                return there_already(&put.key);
             }
             Save::At(version) if version != found => {
                 let message = format!("the record has version {found}, not {version}");
@@ -65,7 +66,13 @@ impl Apply<'_> {
             }
             _ => {}
         }
-        let refs = self.refer(&put.refs, &put.key)?;
+        let refs = match self.refer(&put.refs, &put.key) {
+            // What is told first is that it is there.
+            Err(Stop::Refused(_)) if unseen && self.old(&put.key)?.is_some() => {
+                return there_already(&put.key);
+            }
+            refs => refs?,
+        };
         let version = if found > 0 { found + 1 } else { self.floor(put.key.table())? + 1 };
         let how = match &old {
             None => Write::Insert,
@@ -77,7 +84,12 @@ impl Apply<'_> {
             }
             Some(_) => Write::Update,
         };
-        self.write(put, version, &refs, how)?;
+        if !self.write(put, version, &refs, how)? {
+            return match put.save {
+                Save::Create => there_already(&put.key),
+                _ => Err(rows::damaged(put.key.to_string()).into()),
+            };
+        }
         if how != Write::Touch {
             if let Some(old) = &old {
                 self.unlist(&put.key, &old.body)?;
@@ -91,7 +103,8 @@ impl Apply<'_> {
         Ok(Outcome::Put { version })
     }
 
-    fn write(&self, put: &Put, version: u64, refs: &[Hash], how: Write) -> Outcomes<()> {
+    /// False when what is to be inserted is there.
+    fn write(&self, put: &Put, version: u64, refs: &[Hash], how: Write) -> Outcomes<bool> {
         let (key, body) = (&put.key, put.body.as_str());
         let refs = refs_text(refs);
         let sum = rows::record_sum(self.namespace, key, body, version, self.turn, refs.as_deref());
@@ -113,7 +126,7 @@ impl Apply<'_> {
             Write::Touch => &table.touch,
         };
         let mut statement = self.connection.prepare_cached(sql)?;
-        with_key(self.namespace, key, |parameters| {
+        let written = with_key(self.namespace, key, |parameters| {
             let mut all = parameters.to_vec();
             if how == Write::Touch {
                 all.extend([&version as &dyn ToSql, &refs, &body, &sum]);
@@ -123,7 +136,7 @@ impl Apply<'_> {
             all.extend([&version as &dyn ToSql, &self.turn, &refs, &body, &sum]);
             statement.execute(all.as_slice())
         })?;
-        Ok(())
+        Ok(written > 0)
     }
 
     /// The rows of a record in its list indexes.
@@ -233,6 +246,10 @@ impl Apply<'_> {
         self.floors.insert(built_in, version);
         Ok(())
     }
+}
+
+fn there_already<T>(key: &Key) -> Outcomes<T> {
+    refuse(Kind::AlreadyExists, "the record exists already", key)
 }
 
 /// The name of a built-in table, or nothing: all other tables have one floor.

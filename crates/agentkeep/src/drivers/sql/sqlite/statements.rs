@@ -119,7 +119,7 @@ impl TableSql {
             version: format!("SELECT version FROM {name} WHERE {key}"),
             old: format!("SELECT version, refs, body, turn FROM {name} WHERE {key}"),
             insert: format!(
-                "INSERT INTO {name}({}) VALUES ({})",
+                "INSERT INTO {name}({}) VALUES ({}) ON CONFLICT DO NOTHING",
                 names.join(", "),
                 parameters(columns.len())
             ),

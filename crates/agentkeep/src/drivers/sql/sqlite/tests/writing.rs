@@ -397,3 +397,33 @@ async fn a_long_log_is_brought_into_the_file() {
     assert!(size() > 10_000_000, "{}", size());
     assert!(store.check().await.unwrap().is_sound());
 }
+
+#[tokio::test]
+async fn what_must_be_new_is_found_by_a_writer_who_knows_nothing_yet() {
+    let home = Home::new();
+    let store = home.open().await;
+    commit(&store, [put("a", r#"{"kind":"k","tags":["x"]}"#)]).await;
+    store.close().await.unwrap();
+    let store = home.open().await;
+    let new = |name: &str, refs: Vec<Hash>| {
+        let mut put = Put::new(thing(name), Json::parse("{}").unwrap(), Save::Create).unwrap();
+        put.refs = refs;
+        Operation::Put(put)
+    };
+    let nowhere = vec![Hash::of(b"nowhere")];
+    for operations in [
+        vec![new("a", Vec::new())],
+        vec![new("b", Vec::new()), new("a", Vec::new())],
+        // That it is there comes before what is not there.
+        vec![new("a", nowhere.clone())],
+    ] {
+        let error = refused(store.commit(batch(operations))).await;
+        assert_eq!(error.kind(), Kind::AlreadyExists, "{error}");
+    }
+    assert_eq!(refused(store.commit(batch([new("b", nowhere)]))).await.kind(), Kind::NotFound);
+    let found = store.get(&space(), &[thing("a"), thing("b")]).await.unwrap();
+    let [Some(a), None] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((a.version, a.body.as_str()), (1, r#"{"kind":"k","tags":["x"]}"#));
+    commit(&store, [new("b", Vec::new())]).await;
+    assert_eq!(store.check().await.unwrap().damage, []);
+}
