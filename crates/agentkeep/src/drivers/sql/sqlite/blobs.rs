@@ -99,8 +99,8 @@ impl Apply<'_> {
             let name = hash.to_hex();
             let crc = blob.sum(self.namespace, &name);
             let BlobRow { no, size, references, since, version, .. } = *blob;
-            match blob.stored {
-                Stored::Same => 0,
+            let written = match blob.stored {
+                Stored::Same => 1,
                 Stored::Not => {
                     let sql = "INSERT INTO _blobs(no, namespace, hash, size, reference_count, \
                                unreferenced_since, version, crc) \
@@ -109,18 +109,21 @@ impl Apply<'_> {
                     self.connection.prepare_cached(sql)?.execute(row)?
                 }
                 Stored::Differs => {
-                    let sql = "UPDATE _blobs SET reference_count = ?2, version = ?3, crc = ?4 \
-                               WHERE no = ?1";
-                    let row = params![no, references, version, crc];
+                    let sql = "UPDATE _blobs SET reference_count = ?4, version = ?5, crc = ?6 \
+                               WHERE no = ?1 AND namespace = ?2 AND hash = ?3";
+                    let row = params![no, namespace, name, references, version, crc];
                     self.connection.prepare_cached(sql)?.execute(row)?
                 }
                 Stored::Elsewhere => {
-                    let sql = "UPDATE _blobs SET reference_count = ?2, unreferenced_since = ?3, \
-                               version = ?4, crc = ?5 WHERE no = ?1";
-                    let row = params![no, references, since, version, crc];
+                    let sql = "UPDATE _blobs SET reference_count = ?4, unreferenced_since = ?5, \
+                               version = ?6, crc = ?7 WHERE no = ?1 AND namespace = ?2 AND hash = ?3";
+                    let row = params![no, namespace, name, references, since, version, crc];
                     self.connection.prepare_cached(sql)?.execute(row)?
                 }
             };
+            if written != 1 {
+                return Err(rows::damaged(format!("_blobs {name}")).into());
+            }
             blob.stored = Stored::Same;
         }
         Ok(())
@@ -132,7 +135,10 @@ impl Apply<'_> {
             return Ok(Outcome::Kept { new: false });
         }
         self.made = true;
-        let sql = "INSERT INTO _blob_bytes(bytes) VALUES (?1)";
+        // A number that neither has: in a damaged store, one may lack what the other has.
+        let sql = "INSERT INTO _blob_bytes(no, bytes) VALUES \
+                   (max(ifnull((SELECT max(no) FROM _blobs), 0), \
+                   ifnull((SELECT max(no) FROM _blob_bytes), 0)) + 1, ?1)";
         let mut insert = self.connection.prepare_cached(sql)?;
         let row = BlobRow {
             no: insert.insert([blob.bytes()])?,

@@ -303,6 +303,14 @@ fn initialise(schema: &Schema, connection: &mut Connection, options: &Options) -
     if mode != "wal" {
         write_ahead(connection)?;
     }
+    let watched = numbering::watch_references(connection, false)?;
+    let done = under_lock(schema, connection, options);
+    numbering::watch_references(connection, watched)?;
+    done
+}
+
+/// Makes or upgrades the tables in one transaction.
+fn under_lock(schema: &Schema, connection: &mut Connection, options: &Options) -> Result<()> {
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(map)?;
     // Another process may have been faster.
@@ -351,11 +359,13 @@ fn refuse_version(schema: &Schema, found: u32, unnumbered: bool, options: &Optio
         .advice("use a newer agentkeep"));
     }
     if found > 0 && (found < known || unnumbered) && !options.upgrade {
-        return Err(Error::new(
-            Kind::Unsupported,
-            format!("the store has the older format {found}"),
-        )
-        .advice("open it without upgrade=no to bring it up to date"));
+        let what = if found < known {
+            format!("the store has the older format {found}")
+        } else {
+            "the store keeps its blobs as older versions did".to_owned()
+        };
+        return Err(Error::new(Kind::Unsupported, what)
+            .advice("open it without upgrade=no to bring it up to date"));
     }
     Ok(())
 }

@@ -119,9 +119,10 @@ impl TableSql {
             version: format!("SELECT version FROM {name} WHERE {key}"),
             old: format!("SELECT version, refs, body, turn FROM {name} WHERE {key}"),
             insert: format!(
-                "INSERT INTO {name}({}) VALUES ({}) ON CONFLICT DO NOTHING",
+                "INSERT INTO {name}({}) VALUES ({}) ON CONFLICT({}) DO NOTHING",
                 names.join(", "),
-                parameters(columns.len())
+                parameters(columns.len()),
+                names[..keys.len()].join(", ")
             ),
             update: format!("UPDATE {name} SET {} WHERE {key}", sets.join(", ")),
             touch: format!("UPDATE {name} SET {} WHERE {key}", touches.join(", ")),

@@ -78,21 +78,80 @@ async fn they_are_left_without_when_upgrades_are_unwanted() {
 }
 
 #[tokio::test]
-async fn damage_is_neither_lost_nor_hidden() {
+async fn damaged_rows_are_neither_lost_nor_hidden() {
     for (damage, kept) in [
         ("DELETE FROM _blobs WHERE namespace = 'a'", 3),
         ("DELETE FROM _blob_bytes WHERE namespace = 'a'", 2),
         ("UPDATE _blob_bytes SET bytes = x'00' WHERE namespace = 'a'", 3),
         ("UPDATE _blobs SET size = 9 WHERE namespace = 'a'", 3),
+        // The first number and the last one, whichever way round they are given.
+        ("DELETE FROM _blob_bytes WHERE rowid = 1", 2),
+        ("DELETE FROM _blob_bytes WHERE rowid = 3", 2),
+        ("DELETE FROM _blob_bytes", 0),
+        ("UPDATE _blob_bytes SET hash = 'x' WHERE rowid = 1", 3),
+        ("UPDATE _blob_bytes SET hash = 'x' WHERE rowid = 3", 3),
     ] {
         let home = before().await;
-        assert_eq!(home.plain().execute(damage, []).unwrap(), 1);
+        assert!(home.plain().execute(damage, []).unwrap() > 0, "{damage}");
         let store = home.open().await;
         let report = store.check().await.unwrap();
+        let strays = |text: &str| text.contains("belong to no blob");
+        let stray = report.damage.iter().any(|damage| strays(&format!("{damage:?}")));
+        assert_eq!(stray, damage.contains("hash = 'x'") || damage.contains("FROM _blobs "));
         assert!(!report.is_sound(), "{damage}");
         let count = "SELECT count(*) FROM _blob_bytes";
         let count: i64 = home.plain().query_row(count, [], |row| row.get(0)).unwrap();
         assert_eq!(count, kept, "{damage}");
-        assert_eq!(bytes(&store, "b", "three").await.unwrap(), b"three", "{damage}");
+        // What is sound goes on.
+        commit(&store, [Operation::PutBlob(Blob::new(&b"four"[..]))]).await;
+        assert_eq!(bytes(&store, "default", "four").await.unwrap(), b"four", "{damage}");
+        assert_eq!(store.check().await.unwrap().damage, report.damage, "{damage}");
     }
+}
+
+#[tokio::test]
+async fn a_damaged_page_leaves_the_store_as_it_was() {
+    let home = before().await;
+    let plain = home.plain();
+    let root = "SELECT rootpage, (SELECT * FROM pragma_page_size) FROM sqlite_schema \
+                WHERE name = '_blob_bytes'";
+    let (page, size): (u32, u32) =
+        plain.query_row(root, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let (page, size) = (page as usize, size as usize);
+    plain.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(plain);
+    let mut file = std::fs::read(home.path()).unwrap();
+    file[(page - 1) * size..page * size].fill(0xff);
+    std::fs::write(home.path(), &file).unwrap();
+    let error = refused(Sqlite::open(&SCHEMA, &home.path(), Options::default())).await;
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    assert!(error.to_string().contains("cannot be upgraded"), "{error}");
+    assert!(std::fs::read(home.path()).unwrap() == file, "the store was changed");
+}
+
+#[tokio::test]
+async fn what_others_have_added_stays() {
+    let home = before().await;
+    let added = "
+        CREATE TABLE gone_with(hash TEXT, space TEXT,
+            FOREIGN KEY(space, hash) REFERENCES _blobs(namespace, hash) ON DELETE CASCADE);
+        CREATE TABLE in_the_way(hash TEXT, space TEXT,
+            FOREIGN KEY(space, hash) REFERENCES _blobs(namespace, hash));
+        INSERT INTO gone_with SELECT hash, namespace FROM _blobs;
+        INSERT INTO in_the_way SELECT hash, namespace FROM _blobs;
+        CREATE INDEX by_size ON _blobs(size);
+        CREATE TABLE sizes(size);
+        CREATE TRIGGER sized AFTER INSERT ON _blobs BEGIN INSERT INTO sizes VALUES (new.size); END;
+    ";
+    home.plain().execute_batch(added).unwrap();
+    let store = home.open().await;
+    assert_eq!(store.check().await.unwrap().damage, []);
+    commit(&store, [Operation::PutBlob(Blob::new(&b"four"[..]))]).await;
+    let plain = home.plain();
+    let one = |sql: &str| plain.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(one("SELECT count(*) FROM gone_with"), 3);
+    assert_eq!(one("SELECT count(*) FROM in_the_way"), 3);
+    assert_eq!(one("SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    assert_eq!(one("SELECT count(*) FROM sqlite_schema WHERE name = 'by_size'"), 1);
+    assert_eq!(one("SELECT count(*) FROM sizes WHERE size = 4"), 1);
 }
