@@ -50,9 +50,9 @@ pub(super) async fn plan(
         plan.expect(Expect::Exists(key), Guard::Retry);
         return if same { Ok(()) } else { Err(other_row("link", &id)) };
     }
-    let save = save(plan, &key, *new);
+    let how = save(plan, &key, *new);
     let more = [("toolset", toolset), ("envelope", envelope.map(Json::string))];
-    plan.put(key, body(&rest, op, &more), save)?;
+    plan.put(key, body(&rest, op, &more), how)?;
     let mut entry = ObjectEditor::default();
     entry.set("link", &Json::string(&id));
     let entry = entry.finish();

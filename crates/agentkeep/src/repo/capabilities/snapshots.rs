@@ -49,8 +49,8 @@ pub(super) async fn plan_runtime(
     if !new && is_known(plan, &key, "runtime snapshot", same).await? {
         return Ok(());
     }
-    let save = save(plan, &key, *new);
-    plan.put(key, body(&rest, op, &[("toolset", toolset)]), save)
+    let how = save(plan, &key, *new);
+    plan.put(key, body(&rest, op, &[("toolset", toolset)]), how)
 }
 
 pub(super) async fn plan_envelope(
@@ -69,14 +69,14 @@ pub(super) async fn plan_envelope(
     if !new && is_known(plan, &key, "envelope", same).await? {
         return Ok(());
     }
-    let save = save(plan, &key, *new);
+    let how = save(plan, &key, *new);
     let refs = parts.refs();
     let more = [
         ("envelope", Some(parts.rest)),
         ("parts", Some(parts.places)),
         ("link", link.map(Json::string)),
     ];
-    let mut put = Put::new(key, body(&rest, op, &more), save)?;
+    let mut put = Put::new(key, body(&rest, op, &more), how)?;
     put.refs = refs;
     for blob in parts.blobs {
         plan.push(Operation::PutBlob(blob));
@@ -111,8 +111,8 @@ pub(super) async fn plan_transition(
         }
         plan.expect(Expect::Exists(link), Guard::Answer(unknown_link(&id)));
     }
-    let save = save(plan, &key, *new);
-    plan.put(key, body(row.json(), op, &[]), save)
+    let how = save(plan, &key, *new);
+    plan.put(key, body(row.json(), op, &[]), how)
 }
 
 fn unknown_link(id: &str) -> Error {

@@ -161,7 +161,7 @@ async fn everybody_who_waits_for_a_lock_has_his_own_deadline() {
     }
     let elapsed = start.elapsed();
     assert!(elapsed >= Duration::from_millis(400), "they did not wait: {elapsed:?}");
-    assert!(elapsed < Duration::from_millis(1500), "one after the other: {elapsed:?}");
+    assert!(elapsed < Duration::from_secs(3), "one after the other: {elapsed:?}");
     other.execute_batch("COMMIT").unwrap();
     commit(&store, [append("after")]).await;
     assert_eq!(ids(&store, "s").await.unwrap(), ["after"]);
