@@ -406,6 +406,9 @@ pub(crate) struct Demo {
 pub(crate) struct DemoRunner {
     /// The run.
     pub(crate) run: String,
+    /// The step in whose middle it waits to be killed.
+    #[arg(long)]
+    pub(crate) stay_at: Option<u64>,
 }
 
 /// `demo-writer`.

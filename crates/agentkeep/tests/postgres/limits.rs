@@ -6,6 +6,7 @@ use agentkeep::Kind;
 use agentkeep::driver::{Driver as _, Outcome};
 use agentkeep::drivers::sql::postgres::{Options, Postgres};
 use agentkeep::schema::AGENTKEEP;
+use tokio::task::JoinHandle;
 
 use crate::dying::batch;
 use crate::fixture::Place;
@@ -14,10 +15,11 @@ use crate::servers::{named, opened, prepared, said};
 use crate::sql::{ask, client};
 use crate::{needs_server, plain};
 
-/// Waits until a statement of a store's schema waits for a lock.
-async fn until_waiting(client: &tokio_postgres::Client, schema: &str) {
+/// Waits until a statement of a store's schema waits for a lock, or whoever sent it has given up.
+async fn until_waiting<T>(client: &tokio_postgres::Client, schema: &str, sent: &JoinHandle<T>) {
     let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
-    while client.query(waiting, &[&format!("%{schema}%")]).await.unwrap().is_empty() {
+    let schema = format!("%{schema}%");
+    while !sent.is_finished() && client.query(waiting, &[&schema]).await.unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
 }
@@ -51,7 +53,7 @@ async fn a_pool_in_use_is_a_timeout_and_free_again_afterwards() {
     needs_server!("limits::a_pool_in_use_is_a_timeout_and_free_again_afterwards");
     let place = Place::new();
     prepared(&place.url()).await.close().await.unwrap();
-    let store = opened(&format!("{}&pool=1&timeout=1", place.url())).await;
+    let store = opened(&format!("{}&pool=1&timeout=3", place.url())).await;
     let client = plain().await;
     // Both, for the second read may find the connection free when the first has timed out.
     client.batch_execute("BEGIN").await.unwrap();
@@ -61,7 +63,7 @@ async fn a_pool_in_use_is_a_timeout_and_free_again_afterwards() {
     }
     let reading = store.clone();
     let first = tokio::spawn(async move { reading.containers().get("c").await });
-    until_waiting(&plain().await, &place.schema).await;
+    until_waiting(&plain().await, &place.schema, &first).await;
     // On a slow machine the first is late before the second is: then that one meets the lock, too.
     let (second, first) = (store.containers().get("d").await, first.await.unwrap());
     for late in [second.map(|_| ()), first.map(|_| ())] {
@@ -80,8 +82,8 @@ async fn a_pool_in_use_is_a_timeout_and_free_again_afterwards() {
 async fn what_nobody_can_tell_is_unknown_and_resolved_by_its_operation() {
     needs_server!("limits::what_nobody_can_tell_is_unknown_and_resolved_by_its_operation");
     let server = Server::start("postgres", "unknown");
-    let url = format!("{}?timeout=2", server.url);
-    prepared(&url).await.close().await.unwrap();
+    let url = format!("{}?timeout=5", server.url);
+    prepared(&server.url).await.close().await.unwrap();
     let options = Options::from_url(&url).unwrap();
     let driver = Arc::new(Postgres::open(&AGENTKEEP, options).await.unwrap());
     driver.commit(batch("before")).await.unwrap();
@@ -89,7 +91,7 @@ async fn what_nobody_can_tell_is_unknown_and_resolved_by_its_operation() {
     holder.batch_execute("BEGIN; SELECT * FROM agentkeep._streams FOR UPDATE").await.unwrap();
     let committing = Arc::clone(&driver);
     let commit = tokio::spawn(async move { committing.commit(batch("held")).await });
-    until_waiting(&client(&server).await, "agentkeep").await;
+    until_waiting(&client(&server).await, "agentkeep", &commit).await;
     server.kill();
     let error = commit.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), Kind::OutcomeUnknown, "{error}");

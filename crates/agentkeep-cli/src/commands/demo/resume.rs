@@ -57,7 +57,7 @@ pub(super) async fn run(global: &Global) -> Result<Resumed> {
 /// One life of the agent; true when it was killed.
 fn live(global: &Global, dies: bool) -> Result<(Said, bool)> {
     let cannot = |error| io_error("an agent of the demo cannot be run", error);
-    let mut agent = Victim(spawn(global).map_err(cannot)?);
+    let mut agent = Victim(spawn(global, dies).map_err(cannot)?);
     let Some(output) = agent.0.stdout.take() else {
         return Err(Error::new(Kind::Unavailable, "an agent of the demo has no output"));
     };
@@ -83,12 +83,14 @@ fn live(global: &Global, dies: bool) -> Result<(Said, bool)> {
     Ok((said, killed && was_killed(status)))
 }
 
-fn spawn(global: &Global) -> std::io::Result<Child> {
-    Command::new(std::env::current_exe()?)
-        .args(["--store", &global.store, "--namespace", &global.namespace, "demo-runner", RUN])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
+fn spawn(global: &Global, dies: bool) -> std::io::Result<Child> {
+    let mut agent = Command::new(std::env::current_exe()?);
+    agent.args(["--store", &global.store, "--namespace", &global.namespace, "demo-runner", RUN]);
+    if dies {
+        // Else a fast machine may be through before this process looks.
+        agent.arg("--stay-at").arg(ENOUGH.to_string());
+    }
+    agent.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
 }
 
 impl Said {

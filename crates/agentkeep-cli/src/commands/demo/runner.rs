@@ -17,6 +17,8 @@ use crate::commands::{Outcome, open};
 pub(super) const STEPS: u64 = 24;
 /// What stands for the work of a step.
 const WORK: Duration = Duration::from_millis(5);
+/// How long it is in the middle of a step where it waits to be killed.
+const STAY: Duration = Duration::from_mins(1);
 /// Nobody else may have the run for so long; the same agent, begun again, may.
 const LEASE: Duration = Duration::from_mins(10);
 const OWNER: &str = "demo-agent";
@@ -35,7 +37,7 @@ pub(crate) async fn run(global: &Global, args: &DemoRunner) -> Outcome {
     say(&format!("found {done}\n"))?;
     for step in done..STEPS {
         say(&format!("begin {step}\n"))?;
-        tokio::time::sleep(WORK).await;
+        tokio::time::sleep(if args.stay_at == Some(step) { STAY } else { WORK }).await;
         let changes = serde_json::json!({ "stepIndex": step, "iterations": step + 1,
             "usage": { "inputTokens": 80 * (step + 1), "outputTokens": 15 * (step + 1) } });
         runs.step_at(id, step, result(step)?, Json::of(&changes)?).await?;
