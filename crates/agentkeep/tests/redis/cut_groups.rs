@@ -84,7 +84,7 @@ async fn an_outcome_that_cannot_be_told_is_unknown_to_each() {
     needs!(Single, "cut_groups::an_outcome_that_cannot_be_told_is_unknown_to_each");
     for (way, happened) in [(Way::ToServer, false), (Way::ToClient, true)] {
         let place = Place::new(Form::Single);
-        let (proxy, driver) = behind(&place, "&timeout=1").await;
+        let (proxy, driver) = behind(&place, "&timeout=4").await;
         warm(&driver, &["a", "b"]).await;
         let all = || (0..5).map(|n| add(["a", "b"][n % 2], &n.to_string(), &n.to_string()));
         proxy.counts.cut_after(way, 0);

@@ -198,7 +198,7 @@ async fn a_slot_that_moves_loses_and_doubles_nothing() {
 async fn halfway_a_commit_is_refused_within_its_deadline_and_changes_nothing() {
     needs!(Cluster, "moving::halfway_a_commit_is_refused_within_its_deadline_and_changes_nothing");
     let server = Server::start("redis-cluster", "halfway");
-    let store = prepared(&format!("{}?timeout=2", server.url)).await;
+    let store = prepared(&format!("{}?timeout=4", server.url)).await;
     for id in ["a", "b", "c"] {
         store.messages("s").add(named(id)).await.unwrap();
     }
@@ -236,7 +236,7 @@ async fn halfway_a_commit_is_refused_within_its_deadline_and_changes_nothing() {
 async fn a_commit_in_the_middle_of_a_move_is_not_left_half_done() {
     needs!(Cluster, "moving::a_commit_in_the_middle_of_a_move_is_not_left_half_done");
     let server = Server::start("redis-cluster", "middle");
-    let driver = open(&format!("{}?timeout=1", server.url)).await;
+    let driver = open(&format!("{}?timeout=4", server.url)).await;
     let mut everything = turned(add("other", "first", "turned"), "turn");
     everything.operation = Some(OperationId::new("operation").unwrap());
     everything.push(Operation::PutBlob(Blob::new(&b"bytes"[..])));

@@ -2,6 +2,8 @@
 
 mod watcher;
 
+use std::sync::LazyLock;
+
 use agentkeep::capabilities::telemetry::{
     HookOptions, Passed, Payload, PayloadOptions, pipeline_hooks,
 };
@@ -11,6 +13,7 @@ use agentkeep::capabilities::{
     gate_tool,
 };
 use agentkeep::{Json, Store};
+use tracing::Dispatch;
 
 use self::watcher::{Seen, Watcher};
 use crate::support::json;
@@ -35,8 +38,13 @@ fn agent(hooks: PipelineHooks) -> RegisteredAgent {
     RegisteredAgent::new("helper", "Helper", &["Help."], root).unwrap()
 }
 
+/// While there is only one, `tracing` asks nobody else about a span that a thread meets which nobody
+/// watches, and nobody is ever told of that span.
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Watcher::default()));
+
 /// One session whose runner calls its tool, as a subscriber sees it.
 async fn watched(options: HookOptions, input: &Json, signal: Option<&AbortController>) -> Seen {
+    LazyLock::force(&ANOTHER);
     let watcher = Watcher::default();
     let seen = watcher.0.clone();
     let watching = tracing::subscriber::set_default(watcher);
