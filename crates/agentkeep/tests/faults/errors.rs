@@ -6,7 +6,7 @@ use crate::kill::Scene;
 use crate::place::temporary;
 use crate::power::{cut, record};
 use crate::shim::{Fault, Setting, Shim};
-use crate::tally::{Run, Tally};
+use crate::tally::{Run, Tally, WORKERS};
 use crate::trace::Op;
 use crate::verify::{Depth, verify};
 use crate::workload::Workload;
@@ -58,7 +58,7 @@ pub(crate) fn one(run: &Run, scene: &Scene<'_>, tally: &Tally) {
     for at in 1..=whole.syncs {
         points.extend([(at, ("sync-eio", false)), (at, ("sync-eio", true))]);
     }
-    let folders = [temporary(), temporary()];
+    let folders = std::array::from_fn::<_, WORKERS, _>(|_| temporary());
     tally.each(&points, |worker, (at, (act, sticky))| {
         let case = format!("{case}:{at}:{act}-{}", if *sticky { "always" } else { "once" });
         if !run.wants(&case) {

@@ -6,7 +6,7 @@ use crate::ledger::{Ledger, Oracle};
 use crate::place::{Base, temporary};
 use crate::random::Random;
 use crate::shim::{Ended, Fault, Setting, Shim};
-use crate::tally::{Run, Tally};
+use crate::tally::{Run, Tally, WORKERS};
 use crate::verify::{Depth, verify};
 use crate::workload::{self, Workload};
 use crate::{Outcome, block_on};
@@ -86,7 +86,7 @@ pub(crate) fn one(run: &Run, scene: &Scene<'_>, tally: &Tally, again: &AtomicU64
         .filter(|at| !tally.leaves_out(run, *at, scene.workload.seed))
         .flat_map(|at| (0..ways).map(move |i| (at, way(at, i))))
         .collect();
-    let folders = [temporary(), temporary()];
+    let folders = std::array::from_fn::<_, WORKERS, _>(|_| temporary());
     tally.each(&points, |worker, (at, act)| {
         let case = format!("{case}:{at}:{act}");
         if run.wants(&case) {

@@ -9,7 +9,7 @@ use crate::ledger::Ledger;
 use crate::place::{Contents, temporary};
 use crate::random::Random;
 use crate::shim::{Fault, Setting, Shim};
-use crate::tally::{Run, Tally};
+use crate::tally::{Run, Tally, WORKERS};
 use crate::trace::{Op, Trace};
 use crate::verify::{Depth, verify};
 use crate::workload::{self, Workload};
@@ -122,7 +122,7 @@ fn at(
 }
 
 fn look(scene: &Scene<'_>, images: &[Image], tally: &Tally) {
-    let folders = [temporary(), temporary()];
+    let folders = std::array::from_fn::<_, WORKERS, _>(|_| temporary());
     tally.each(images, |worker, image| {
         let store = folders[worker].path().join("store");
         image.contents.write(&store);

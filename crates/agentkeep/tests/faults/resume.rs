@@ -12,7 +12,7 @@ use crate::ledger::{Ledger, Told};
 use crate::place::temporary;
 use crate::runs::{begun, changes, result};
 use crate::shim::{Fault, Setting, Shim};
-use crate::tally::{Run, Tally};
+use crate::tally::{Run, Tally, WORKERS};
 use crate::workload::Workload;
 use crate::{Outcome, block_on};
 
@@ -78,7 +78,7 @@ pub(crate) fn tier(run: &Run, shim: &Shim, setting: Setting) -> Outcome {
             .filter(|(at, way, _)| wants(*at, *way))
             .map(|(at, _, act)| (at, act))
             .collect();
-        let folders = [temporary(), temporary()];
+        let folders = std::array::from_fn::<_, WORKERS, _>(|_| temporary());
         tally.each(&points, |worker, (at, act)| {
             let case = format!("{case}:{at}:{act}");
             if run.wants(&case) {

@@ -6,6 +6,9 @@ use std::time::Instant;
 
 use crate::Outcome;
 
+/// More than the two cores that there may be: who waits for a child leaves his to another.
+pub(crate) const WORKERS: usize = 3;
+
 /// Violations that are printed; the others are counted.
 const SHOWN: usize = 20;
 
@@ -113,11 +116,11 @@ impl Tally {
         !self.planted && run.only.is_none() && (at + seed).is_multiple_of(5)
     }
 
-    /// Does all cases on two threads.
+    /// Does all cases on several threads.
     pub(crate) fn each<T: Sync>(&self, cases: &[T], work: impl Fn(usize, &T) + Sync) {
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            for worker in 0..2 {
+            for worker in 0..WORKERS {
                 let (next, work) = (&next, &work);
                 scope.spawn(move || {
                     while !self.enough.load(Ordering::Relaxed)
