@@ -124,6 +124,14 @@ async fn capabilities(store: &Store) {
         let named = Turn::new(&format!("turn-{id}")).unwrap();
         keep.record_turn_attribution(&op, &turn, Some(&named)).await.unwrap();
     }
+    let tools: Vec<String> =
+        (0..60).map(|n| format!(r#"{{"toolKey":"t{n}","toolHash":"T{n}"}}"#)).collect();
+    let tools = tools.join(",");
+    let envelope = json(&format!(
+        r#"{{"schemaVersion":"1","runtime":{{"link":{{"toolRefs":[{tools}]}},"toolRefs":[{tools}]}}}}"#
+    ));
+    let row = EnvelopeRow::of(&envelope, "s", 1, None).unwrap().with_id("tools").unwrap();
+    keep.record_affordance_snapshot_envelope(&op, &row).await.unwrap();
     let snapshot =
         r#"{"snapshotId":"x","sessionId":"s","_ts_created":1,"runtimeHash":"r","toolRefs":[]}"#;
     let snapshot = RuntimeSnapshotRow::from_json(json(snapshot)).unwrap();

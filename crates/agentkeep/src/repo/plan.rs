@@ -154,6 +154,12 @@ impl<'a> Plan<'a> {
         self.guards.push(guard);
     }
 
+    /// True when this plan expects the record to be there already, whichever it is.
+    pub(crate) fn expects_record(&self, key: &Key) -> bool {
+        let expected = |expect: &Expect| matches!(expect, Expect::Exists(known) if known == key);
+        self.batch.expect.iter().any(expected)
+    }
+
     /// The parent must exist, unless this plan creates it.
     pub(crate) fn expect_parent(&mut self, key: Key, missing: Error) {
         if !self.created.contains(&key) {

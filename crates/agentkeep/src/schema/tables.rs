@@ -6,7 +6,7 @@ use super::{Field, Index, LineageView, Log, Schema, Table};
 /// What agentkeep keeps.
 pub static AGENTKEEP: Schema = Schema {
     name: "agentkeep",
-    version: 4,
+    version: 5,
     tables: &[
         &CONTAINERS,
         &IMAGES,
@@ -344,7 +344,7 @@ pub static LINKS: Table = Table {
     ],
 };
 
-/// Lists of tool references, each kept once under the BLAKE3 hash of its text: `{toolRefs, hashes}`.
+/// Lists of tool references of links, snapshots and envelopes, each kept once under the BLAKE3 hash of its text: `{toolRefs, hashes}`.
 pub static TOOLSETS: Table = Table {
     name: "capability_toolsets",
     since: 3,

@@ -1,8 +1,10 @@
 //! Rows go in and come out as they are; ids name one row.
 
+use agentkeep::driver::{Batch, Blob, Find, Operation, Put, Save};
+use agentkeep::schema::{BLOBS, BY_KEY, ENVELOPES, Key, Namespace, TOOLSETS, Table};
 use agentkeep::{
-    EnvelopeRow, Kind, LinkRow, List, OpContext, RegistrationRow, RuntimeSnapshotRow, Store,
-    TransitionRow,
+    CapabilityLink, EnvelopeRow, Json, Kind, LinkRow, List, OpContext, RegistrationRow,
+    RuntimeSnapshotRow, Store, TransitionRow, TurnAttribution,
 };
 
 use crate::support::{envelope, json, link, on_every_driver, op, row};
@@ -15,6 +17,8 @@ on_every_driver!(
     links_of_an_agent_are_listed_by_place_and_by_time,
     refusals_change_nothing,
     what_is_long_is_kept_once,
+    tools_of_envelopes_stand_where_those_of_links_do,
+    envelopes_of_before_are_read_and_known,
 );
 
 async fn rows_come_back_with_who_wrote_them(store: Store) {
@@ -190,10 +194,7 @@ async fn what_is_long_is_kept_once(store: Store) {
         let given = EnvelopeRow::of(&envelope(&format!("m{n}")), "s", n, None).unwrap();
         let id = keep.record_affordance_snapshot_envelope(&op(), &given).await.unwrap();
         assert_eq!(keep.envelope(&id).await.unwrap().unwrap().row, given);
-        let blobs =
-            agentkeep::driver::Find::new(&agentkeep::schema::BLOBS, &agentkeep::schema::BY_KEY);
-        let namespace = agentkeep::schema::Namespace::default();
-        let count = store.driver().find(&namespace, &blobs).await.unwrap().records.len();
+        let count = count(&store, &BLOBS).await;
         assert!(n == 0 || count == before, "turn {n} has {count} blobs, not {before}");
         before = count;
     }
@@ -205,4 +206,78 @@ async fn what_is_long_is_kept_once(store: Store) {
     let kept = keep.envelope(&id).await.unwrap().unwrap().row;
     assert_eq!(kept.envelope(), odd);
     assert!(!kept.is_known_version());
+}
+
+async fn count(store: &Store, table: &'static Table) -> usize {
+    let find = Find::new(table, &BY_KEY);
+    store.driver().find(&Namespace::default(), &find).await.unwrap().records.len()
+}
+
+/// So many tools that a list of them is long, and an envelope that names them twice.
+fn many_tools() -> (CapabilityLink, Json) {
+    let names: Vec<String> = (0..60).map(|n| format!("tool-{n}")).collect();
+    let link = link(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let refs = link.to_json().member("toolRefs").unwrap();
+    assert!(refs.len() > 1024);
+    let envelope = json(&format!(
+        r#"{{"schemaVersion":"1","runtime":{{"link":{{"toolRefs":{refs}}},"toolRefs":{refs},"affordances":{{"toolRefs":{refs}}}}}}}"#
+    ));
+    (link, envelope)
+}
+
+async fn tools_of_envelopes_stand_where_those_of_links_do(store: Store) {
+    let keep = store.capabilities();
+    let (link, envelope) = many_tools();
+    // Alone, before any link has them, and then with a link that has them too.
+    let alone = EnvelopeRow::of(&envelope, "s", 1, None).unwrap();
+    let alone = keep.record_affordance_snapshot_envelope(&op(), &alone).await.unwrap();
+    // The affordances are no list of tools, whatever they hold.
+    assert_eq!((count(&store, &TOOLSETS).await, count(&store, &BLOBS).await), (1, 1));
+    let turn = TurnAttribution::new(&op(), "s", &link).unwrap().with_envelope(&envelope).unwrap();
+    let recorded = keep.record_turn_attribution(&op(), &turn, None).await.unwrap();
+    assert_eq!((count(&store, &TOOLSETS).await, count(&store, &BLOBS).await), (1, 1));
+    for id in [alone, recorded.envelope_snapshot_id.unwrap()] {
+        assert_eq!(keep.envelope(&id).await.unwrap().unwrap().row.envelope(), envelope);
+    }
+    assert_eq!(keep.link(&recorded.link_id).await.unwrap().unwrap().row.link().unwrap(), link);
+    assert_eq!(keep.who_used("TOOL-7").await.unwrap().len(), 1, "an envelope alone is no use");
+    // What cannot be looked up as a tool is kept all the same, also beside what can.
+    let hash = "h".repeat(2_000);
+    for refs in
+        [format!(r#"[{{"toolHash":{hash:?}}}]"#), format!("[{hash:?},7]"), format!("{hash:?}")]
+    {
+        let odd = json(&format!(r#"{{"schemaVersion":"1","runtime":{{"toolRefs":{refs}}}}}"#));
+        let row = EnvelopeRow::of(&odd, "s", 2, None).unwrap();
+        let id = keep.record_affordance_snapshot_envelope(&op(), &row).await.unwrap();
+        assert_eq!(keep.envelope(&id).await.unwrap().unwrap().row, row);
+    }
+    assert!(store.check().await.unwrap().is_sound());
+}
+
+/// Up to format 4 tools were a blob, as everything else that is long.
+async fn envelopes_of_before_are_read_and_known(store: Store) {
+    let keep = store.capabilities();
+    let (_, envelope) = many_tools();
+    let row = EnvelopeRow::of(&envelope, "s", 1, None).unwrap().with_id("e").unwrap();
+    let refs = envelope.member("runtime").unwrap().member("toolRefs").unwrap();
+    let affordances = envelope.member("runtime").unwrap().member("affordances").unwrap();
+    let blobs = [refs, affordances].map(|part| Blob::new(part.as_str().as_bytes()));
+    let [tools, others] = blobs.each_ref().map(|blob| blob.hash().to_hex());
+    let body = json(&format!(
+        r#"{{"row":{},"envelope":{{"schemaVersion":"1","runtime":{{"link":{{"toolRefs":null}},"toolRefs":null,"affordances":null}}}},"parts":[["runtime","link","toolRefs","{tools}"],["runtime","toolRefs","{tools}"],["runtime","affordances","{others}"]],"op":{}}}"#,
+        row.json().as_str().replace(envelope.as_str(), "null"),
+        op().to_json(),
+    ));
+    let mut put = Put::new(Key::new(&ENVELOPES, ["e"]).unwrap(), body, Save::Any).unwrap();
+    put.refs = blobs.iter().map(Blob::hash).collect();
+    put.refs.sort_unstable();
+    let mut batch = Batch::new(Namespace::default());
+    for blob in blobs {
+        batch.push(Operation::PutBlob(blob));
+    }
+    batch.push(Operation::Put(put));
+    store.driver().commit(batch).await.unwrap();
+    assert_eq!(keep.envelope("e").await.unwrap().unwrap().row, row);
+    keep.record_affordance_snapshot_envelope(&op(), &row).await.unwrap();
+    assert_eq!(keep.envelope("e").await.unwrap().unwrap().row, row);
 }

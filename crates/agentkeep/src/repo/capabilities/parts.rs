@@ -1,5 +1,9 @@
-//! What is long in an envelope, kept once by its hash however many turns have it.
+//! What is long in an envelope, kept once by its hash however many turns have it: a list of tool
+//! references among the lists that links refer to, anything else as a blob.
 
+use std::collections::BTreeSet;
+
+use super::toolsets;
 use crate::driver::{Blob, FoundBlob, Hash, Want};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
@@ -15,7 +19,14 @@ pub(super) struct Parts {
     pub(super) places: Json,
     /// Each once.
     pub(super) blobs: Vec<Blob>,
+    /// Each once.
+    pub(super) toolsets: Vec<(Hash, Json)>,
 }
+
+/// Where tool references stand. They are those of the turn's link, which keeps them anyway: a blob
+/// more would be found and counted in each turn.
+const TOOL_REFS: [&[&str]; 2] =
+    [&["\"runtime\"", "\"toolRefs\""], &["\"runtime\"", "\"link\"", "\"toolRefs\""]];
 
 impl Parts {
     #[cfg(test)]
@@ -80,12 +91,14 @@ struct Cut<'a> {
     path: Vec<&'a str>,
     places: Vec<Json>,
     blobs: Vec<Blob>,
+    toolsets: Vec<(Hash, Json)>,
 }
 
 impl<'a> Cut<'a> {
     fn new(whole: &Json, long: &'a Long) -> Self {
         let whole = whole.len();
-        Self { whole, long, path: Vec::new(), places: Vec::new(), blobs: Vec::new() }
+        let (path, places, blobs, toolsets) = Default::default();
+        Self { whole, long, path, places, blobs, toolsets }
     }
 
     /// Writes the value that the text begins with to `rest`, without what is long in it; answers
@@ -107,17 +120,29 @@ impl<'a> Cut<'a> {
             return length;
         }
         rest.push_str("null");
-        // The tools of a turn stand in its link, too.
-        let known = self.blobs.iter().find(|blob| blob.bytes() == value.as_bytes());
-        let known = known.map(Blob::hash);
-        let hash = known.unwrap_or_else(|| self.keep(value));
+        let hash = self.keep(value);
         let steps = self.path.iter().map(|step| Json::piece(step));
         let place: Vec<Json> = steps.chain([Json::string(&hash.to_hex())]).collect();
         self.places.push(Json::array(&place));
         length
     }
 
+    /// What stands in two places is kept once.
     fn keep(&mut self, value: &str) -> Hash {
+        if TOOL_REFS.contains(&self.path.as_slice()) {
+            if let Some((hash, _)) = self.toolsets.iter().find(|(_, refs)| refs.as_str() == value) {
+                return *hash;
+            }
+            let refs = Json::piece(value);
+            if toolsets::fits(&refs) {
+                let hash = toolsets::name(&refs);
+                self.toolsets.push((hash, refs));
+                return hash;
+            }
+        }
+        if let Some(blob) = self.blobs.iter().find(|blob| blob.bytes() == value.as_bytes()) {
+            return blob.hash();
+        }
         let blob = Blob::new(value.as_bytes());
         let hash = blob.hash();
         self.blobs.push(blob);
@@ -126,7 +151,7 @@ impl<'a> Cut<'a> {
 
     fn finish(self, rest: String) -> Parts {
         let (rest, places) = (Json::assembled(rest), Json::array(&self.places));
-        Parts { rest, places, blobs: self.blobs }
+        Parts { rest, places, blobs: self.blobs, toolsets: self.toolsets }
     }
 }
 
@@ -134,8 +159,13 @@ fn damaged() -> Error {
     Error::new(Kind::Corrupt, "the parts of an envelope are damaged").advice("run check")
 }
 
-/// The envelope that `rest` and `places` stand for.
-pub(super) async fn whole(space: &Space, rest: &Json, places: &Json) -> Result<Json> {
+/// The envelope that `rest` and `places` stand for. The parts that the record refers to are blobs.
+pub(super) async fn whole(
+    space: &Space,
+    rest: &Json,
+    places: &Json,
+    refs: &[Hash],
+) -> Result<Json> {
     let mut parts: Vec<(Vec<String>, Hash)> = Vec::new();
     for place in places.elements() {
         let steps: Option<Vec<String>> = place.elements().map(|step| step.to_text()).collect();
@@ -146,15 +176,24 @@ pub(super) async fn whole(space: &Space, rest: &Json, places: &Json) -> Result<J
     if parts.is_empty() {
         return Ok(rest.clone());
     }
-    let hashes: Vec<Hash> = parts.iter().map(|(_, hash)| *hash).collect();
-    let found = space.driver().blobs(space.namespace(), &hashes, Want::Bytes).await?;
+    let hashes: BTreeSet<Hash> = parts.iter().map(|(_, hash)| *hash).collect();
+    let (blobs, lists): (Vec<Hash>, Vec<Hash>) =
+        hashes.into_iter().partition(|hash| refs.contains(hash));
+    let mut values = toolsets::lists(space, &lists).await?;
+    let found = match blobs.as_slice() {
+        [] => Vec::new(),
+        blobs => space.driver().blobs(space.namespace(), blobs, Want::Bytes).await?,
+    };
+    for (hash, blob) in blobs.into_iter().zip(found) {
+        if let Some(FoundBlob::Bytes(blob)) = blob {
+            let text = std::str::from_utf8(blob.bytes()).map_err(|_| damaged())?;
+            values.insert(hash, Json::from_stored(text)?);
+        }
+    }
     let mut whole = rest.clone();
-    for ((path, hash), blob) in parts.iter().zip(found) {
-        let Some(FoundBlob::Bytes(blob)) = blob else {
-            return Err(damaged().at(format!("blob {hash}")));
-        };
-        let text = std::str::from_utf8(blob.bytes()).map_err(|_| damaged())?;
-        whole = put(&whole, path, &Json::from_stored(text)?);
+    for (path, hash) in &parts {
+        let value = values.get(hash).ok_or_else(|| damaged().at(format!("part {hash}")))?;
+        whole = put(&whole, path, value);
     }
     Ok(whole)
 }
@@ -240,6 +279,7 @@ mod tests {
             let envelope = Json::parse(&text).unwrap();
             let parts = Parts::of(&envelope);
             assert!(parts.rest.len() <= INLINE, "{}", parts.rest);
+            let refs = parts.refs();
             let mut batch = crate::driver::Batch::new(space.namespace().clone());
             for blob in parts.blobs {
                 batch.push(crate::driver::Operation::PutBlob(blob));
@@ -247,7 +287,7 @@ mod tests {
             if !batch.operations.is_empty() {
                 space.commit(batch).await.unwrap();
             }
-            assert_eq!(whole(&space, &parts.rest, &parts.places).await.unwrap(), envelope);
+            assert_eq!(whole(&space, &parts.rest, &parts.places, &refs).await.unwrap(), envelope);
         }
     }
 }

@@ -69,6 +69,9 @@ pub(super) async fn plan_envelope(
     if !new && is_known(plan, &key, "envelope", same).await? {
         return Ok(());
     }
+    for (name, refs) in &parts.toolsets {
+        toolsets::keep(plan, name, refs).await?;
+    }
     let how = save(plan, &key, *new);
     let refs = parts.refs();
     let more = [
@@ -124,7 +127,7 @@ fn unknown_link(id: &str) -> Error {
 async fn envelope(space: &Space, record: &Record) -> Result<Kept<EnvelopeRow>> {
     let member = |name: &str| record.body.member(name).ok_or_else(|| damaged(&record.key));
     let (rest, places) = (member("envelope")?, member("parts")?);
-    let envelope = parts::whole(space, &rest, &places).await;
+    let envelope = parts::whole(space, &rest, &places, &record.refs).await;
     let envelope = envelope.map_err(|error| error.at(record.key.to_string()))?;
     let mut row = ObjectEditor::of(&member("row")?);
     row.set("envelope", &envelope);
