@@ -362,7 +362,8 @@ pub static TOOL_SNAPSHOTS: Table = Table {
     indexes: &[BY_SESSION],
 };
 
-/// Envelopes: `{row, envelope, parts, link?, op}`, what is long in them as blobs.
+/// Envelopes: `{row, envelope, parts, link?, op}`, what is long in them as blobs, or
+/// among the lists of tool references.
 pub static ENVELOPES: Table = Table {
     name: "capability_envelopes",
     since: 3,

@@ -243,9 +243,16 @@ async fn tools_of_envelopes_stand_where_those_of_links_do(store: Store) {
     assert_eq!(keep.who_used("TOOL-7").await.unwrap().len(), 1, "an envelope alone is no use");
     // What cannot be looked up as a tool is kept all the same, also beside what can.
     let hash = "h".repeat(2_000);
-    for refs in
-        [format!(r#"[{{"toolHash":{hash:?}}}]"#), format!("[{hash:?},7]"), format!("{hash:?}")]
-    {
+    let many: Vec<String> =
+        (0..100_000).map(|n| format!(r#"{{"toolKey":"tool-{n}","toolHash":"{n:064}"}}"#)).collect();
+    let many = format!("[{}]", many.join(","));
+    assert!(many.len() > 8 << 20, "more than a record's body may have");
+    for refs in [
+        many,
+        format!(r#"[{{"toolHash":{hash:?}}}]"#),
+        format!("[{hash:?},7]"),
+        format!("{hash:?}"),
+    ] {
         let odd = json(&format!(r#"{{"schemaVersion":"1","runtime":{{"toolRefs":{refs}}}}}"#));
         let row = EnvelopeRow::of(&odd, "s", 2, None).unwrap();
         let id = keep.record_affordance_snapshot_envelope(&op(), &row).await.unwrap();

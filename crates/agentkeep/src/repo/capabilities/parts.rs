@@ -179,11 +179,14 @@ pub(super) async fn whole(
     let hashes: BTreeSet<Hash> = parts.iter().map(|(_, hash)| *hash).collect();
     let (blobs, lists): (Vec<Hash>, Vec<Hash>) =
         hashes.into_iter().partition(|hash| refs.contains(hash));
-    let mut values = toolsets::lists(space, &lists).await?;
-    let found = match blobs.as_slice() {
-        [] => Vec::new(),
-        blobs => space.driver().blobs(space.namespace(), blobs, Want::Bytes).await?,
+    let bytes = async {
+        match blobs.as_slice() {
+            [] => Ok(Vec::new()),
+            blobs => space.driver().blobs(space.namespace(), blobs, Want::Bytes).await,
+        }
     };
+    let (mut values, found) =
+        futures_util::future::try_join(toolsets::lists(space, &lists), bytes).await?;
     for (hash, blob) in blobs.into_iter().zip(found) {
         if let Some(FoundBlob::Bytes(blob)) = blob {
             let text = std::str::from_utf8(blob.bytes()).map_err(|_| damaged())?;

@@ -54,11 +54,14 @@ pub(super) async fn keep(plan: &mut Plan<'_>, name: &Hash, refs: &Json) -> Resul
     Ok(())
 }
 
-/// Whether a value from outside can be kept as a list of tool references: its hashes are indexed.
+/// A longer list of an envelope is a blob: a record's body is bounded, and each hash has a place in an index.
+const LONGEST: usize = 256 << 10;
+
+/// Whether a value of an envelope can be kept as a list of tool references: its hashes are indexed.
 pub(super) fn fits(refs: &Json) -> bool {
     let short =
         |one: Json| one.member("toolHash").is_none_or(|hash| hash.len() <= MAX_INDEXED_TEXT);
-    refs.as_str().starts_with('[') && refs.elements().all(short)
+    refs.len() <= LONGEST && refs.as_str().starts_with('[') && refs.elements().all(short)
 }
 
 fn toolset(refs: &Json) -> Json {
@@ -73,8 +76,8 @@ fn toolset(refs: &Json) -> Json {
 /// The lists of these names that there are.
 pub(super) async fn lists(space: &Space, names: &[Hash]) -> Result<HashMap<Hash, Json>> {
     let found = of_names(space, names.iter().map(|name| name.to_hex()).collect()).await?;
-    let named = |name: &Hash| Some((*name, found.get(&name.to_hex())?.clone()));
-    Ok(names.iter().filter_map(named).collect())
+    let list = |name: &Hash| Some((*name, found.get(&name.to_hex())?.clone()));
+    Ok(names.iter().filter_map(list).collect())
 }
 
 async fn of_names(space: &Space, names: Vec<String>) -> Result<HashMap<String, Json>> {
