@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use super::support::{cases, ensure, put, same, thing};
 use super::{Context, Outcome, THINGS};
-use crate::driver::{Find, Operation};
+use crate::driver::{Expect, Find, Operation};
 use crate::error::{Kind, Result};
 use crate::schema::Value;
 
@@ -16,6 +16,7 @@ cases! { "indexes",
     Nothing a_deleted_record_does_not_disturb_a_page "a record deleted between two pages does not disturb the others";
     Nothing indexes_follow_writes "an index never disagrees with its records";
     Nothing a_list_field_has_a_place_for_each_element "a list field: a record once for each distinct element";
+    Nothing a_field_keeps_a_record_out "an index with unless has the records without that field, and no others";
     Nothing queries_are_checked "a query that does not fit its index is InvalidInput";
 }
 
@@ -230,6 +231,58 @@ async fn a_list_field_has_a_place_for_each_element(c: Context) -> Outcome {
     }
     same!(c.find(&tag(Value::text("y"))?).await?, ["a"], "tag y");
     same!(c.find(&tag(Value::integer(1))?).await?, ["a"], "tag 1");
+    Ok(())
+}
+
+async fn a_field_keeps_a_record_out(c: Context) -> Outcome {
+    let by = |index: &str| Find::by(&THINGS, index);
+    // Whatever the field says, it is there; null is as good as nothing.
+    for (id, rank, hidden) in [
+        ("a", "1", "true"),
+        ("b", "1", "null"),
+        ("c", "2", "false"),
+        ("d", "2", "\"\""),
+        ("e", "null", "0"),
+        ("f", "null", "{}"),
+        ("g", "3", "1"),
+    ] {
+        c.put(id, &format!(r#"{{"deep":{{"rank":{rank}}},"hidden":{hidden}}}"#)).await?;
+    }
+    c.put("h", r#"{"deep":{"rank":1}}"#).await?;
+    c.put("i", r#"{"deep":{"rank":3}}"#).await?;
+    let all = ["e", "f", "a", "b", "h", "c", "d", "g", "i"];
+    same!(c.find(&by("by_rank")?).await?, all, "another index has them all");
+    let shown = ["f", "b", "h", "i"];
+    for limit in [1, 2, 3, 4, 5] {
+        same!(c.find(&by("by_shown")?.limit(limit)).await?, shown, "in pages of {limit}");
+        let reversed = Find { reverse: true, ..by("by_shown")?.limit(limit) };
+        same!(c.find(&reversed).await?, ["i", "h", "b", "f"], "reversed, in pages of {limit}");
+    }
+    let one = by("by_shown")?.equal(Value::integer(1));
+    same!(c.find(&one).await?, ["b", "h"], "of one rank");
+    let mut range = by("by_shown")?;
+    range.range.0 = Bound::Excluded(Value::integer(1));
+    same!(c.find(&range).await?, ["i"], "of a range");
+
+    // A record goes out of it and comes back as the field does, and Expect::NoRecord asks it.
+    let none = |c: &Context, rank: i64| {
+        let mut batch = c.batch();
+        let index = by("by_shown")?.index;
+        batch.expect(Expect::NoRecord(&THINGS, index, Value::integer(rank)));
+        batch.push(put(thing("z")?, "{}")?);
+        Ok::<_, crate::Error>(batch)
+    };
+    c.driver.commit(none(&c, 2)?).await?;
+    let refused = c.driver.commit(none(&c, 3)?).await;
+    same!(refused.err().map(|error| error.kind()), Some(Kind::Conflict), "i stands in the way");
+    c.put("i", r#"{"deep":{"rank":3},"hidden":1}"#).await?;
+    c.driver.commit(none(&c, 3)?).await?;
+    c.put("c", r#"{"deep":{"rank":2}}"#).await?;
+    same!(c.find(&by("by_shown")?).await?, ["f", "z", "b", "h", "c"], "after changes");
+    c.commit(vec![Operation::Delete(thing("h")?), Operation::Delete(thing("g")?)]).await?;
+    same!(c.find(&by("by_shown")?).await?, ["f", "z", "b", "c"], "after deletions");
+    let report = c.driver.check().await?;
+    ensure!(report.is_sound(), "{report:?}");
     Ok(())
 }
 

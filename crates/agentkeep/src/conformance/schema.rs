@@ -18,15 +18,17 @@ pub static THINGS: Table = Table {
     since: 1,
     key: &["thing_id"],
     fields: &[
-        Field { name: "kind", path: &["kind"], many: false },
-        Field { name: "rank", path: &["deep", "rank"], many: false },
-        Field { name: "tags", path: &["tags"], many: true },
+        Field::one("kind", &["kind"]),
+        Field::one("rank", &["deep", "rank"]),
+        Field::list("tags", &["tags"]),
+        Field::one("hidden", &["hidden"]),
     ],
     indexes: &[
-        Index { name: "by_rank", fields: &[("rank", Ascending)] },
-        Index { name: "by_rank_down", fields: &[("rank", Descending)] },
-        Index { name: "by_kind", fields: &[("kind", Ascending), ("rank", Descending)] },
-        Index { name: "by_tag", fields: &[("tags", Ascending), ("rank", Descending)] },
+        Index::over("by_rank", &[("rank", Ascending)]),
+        Index::over("by_rank_down", &[("rank", Descending)]),
+        Index::over("by_kind", &[("kind", Ascending), ("rank", Descending)]),
+        Index::over("by_tag", &[("tags", Ascending), ("rank", Descending)]),
+        Index::over("by_shown", &[("rank", Ascending), ("kind", Descending)]).unless("hidden"),
     ],
 };
 

@@ -51,7 +51,7 @@ pub enum Expect {
     /// The stream's last number is this; 0 means that it is missing or never held an entry.
     /// Else `Conflict`.
     LogEnds(&'static Log, Stream, u64),
-    /// No record has this value as the first field of the index. Else `Conflict`.
+    /// No record in the index has this value as its first field. Else `Conflict`.
     NoRecord(&'static Table, &'static Index, Value),
     /// The blob is there. Else `NotFound`.
     BlobPresent(Hash),

@@ -54,6 +54,28 @@ impl List {
     pub(super) fn continuation(&self) -> Result<Option<Continuation>> {
         self.after.as_deref().map(Continuation::from_token).transpose()
     }
+
+    /// The continuation of a list that is made of several queries, and itself is for `what`.
+    pub(super) fn continuation_for(&self, what: &str) -> Result<Option<Continuation>> {
+        let Some(token) = &self.after else { return Ok(None) };
+        let Some(token) = token.strip_prefix(&sum(what)) else {
+            return Err(Error::new(
+                Kind::InvalidInput,
+                "the continuation belongs to another query",
+            )
+            .advice("continue with the same filter and order, or start again"));
+        };
+        Continuation::from_token(token).map(Some)
+    }
+}
+
+/// What [`List::continuation_for`] takes.
+pub(super) fn token_for(what: &str, next: &Continuation) -> String {
+    sum(what) + &next.token()
+}
+
+fn sum(what: &str) -> String {
+    format!("{:08x}", crc32fast::hash(what.as_bytes()))
 }
 
 /// One page of a list.

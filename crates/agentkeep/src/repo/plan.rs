@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::capabilities::Latest;
 use super::conversations::Collected;
 use super::conversations::collect;
 use super::conversations::imports;
@@ -178,16 +179,10 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// The put just planned is the record of a run, to be remembered.
-    pub(crate) fn hold_run(&mut self, run: Arc<RunRecord>) {
+    /// What the operation just planned writes is to be remembered.
+    pub(crate) fn hold(&mut self, held: Held) {
         let place = self.batch.operations.len() - 1;
-        self.remember.push((place, Held::Run(run)));
-    }
-
-    /// The append just planned is of steps behind the run's record, which has this version.
-    pub(crate) fn hold_steps(&mut self, key: Key, run: Arc<RunRecord>, version: u64) {
-        let place = self.batch.operations.len() - 1;
-        self.remember.push((place, Held::Steps(key, run, version)));
+        self.remember.push((place, held));
     }
 
     /// A run as this plan leaves it so far; to be put back.
@@ -408,6 +403,8 @@ pub(crate) enum Held {
     Run(Arc<RunRecord>),
     /// Of a run whose record stays as it is, at this version.
     Steps(Key, Arc<RunRecord>, u64),
+    /// By what it has in common with others.
+    Link(Key, Arc<Latest>),
 }
 
 /// Takes what a commit wrote into the memory of the space: `written` are the records' keys, by
@@ -428,6 +425,9 @@ pub(crate) fn remember(space: &Space, written: Vec<(usize, Key, Held)>, committe
             (Some(&Outcome::Put { version }), Held::Topic(topic)) => {
                 space.remember(key, topic, version);
             }
+            (Some(&Outcome::Put { version }), Held::Link(_, latest)) => {
+                space.remember(key, latest, version);
+            }
             _ => space.forget(&key),
         }
     }
@@ -441,7 +441,7 @@ impl Finished {
         }
         let remember = std::mem::take(&mut self.remember);
         let with_key = |(place, held)| match (self.batch.operations.get(place), &held) {
-            (_, Held::Steps(key, ..)) => Some((place, key.clone(), held)),
+            (_, Held::Steps(key, ..) | Held::Link(key, _)) => Some((place, key.clone(), held)),
             (Some(Operation::Put(put)), _) => Some((place, put.key.clone(), held)),
             _ => None,
         };

@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_field_is_what_stands_at_its_path_whichever_came_before() {
         const fn field(path: &'static [&'static str], many: bool) -> Field {
-            Field { name: "f", path, many }
+            Field { name: "f", path, many, since: 0 }
         }
         static FIELDS: [Field; 6] = [
             field(&["x", "y"], false),

@@ -53,6 +53,8 @@ pub struct Field {
     pub path: &'static [&'static str],
     /// True when the field is a list whose every element is indexed.
     pub many: bool,
+    /// The format that brought it, where that is later than the table's. Not for lists.
+    pub since: u32,
 }
 
 /// An index of a table. Ties are ordered by key, always ascending.
@@ -62,6 +64,12 @@ pub struct Index {
     pub name: &'static str,
     /// Names of fields; a list field can only come first.
     pub fields: &'static [(&'static str, Order)],
+    /// A field, no list, that keeps a record out of this index by being there, whatever it says.
+    pub unless: Option<&'static str>,
+    /// The format that made it as it is, where that is later than the table's: in an SQL database an
+    /// upgrade from an older one makes it anew; elsewhere records are in it as they were when they
+    /// were written. Not for lists.
+    pub since: u32,
 }
 
 /// The direction in which an index holds a field; a query goes along it or exactly against it.
@@ -74,10 +82,10 @@ pub enum Order {
 }
 
 /// The index of every table over its key alone.
-pub static BY_KEY: Index = Index { name: "key", fields: &[] };
+pub static BY_KEY: Index = Index::over("key", &[]);
 
 /// The index of every table over the turn of the last write; records without one are not in it.
-pub static BY_TURN: Index = Index { name: "turn", fields: &[("turn", Order::Ascending)] };
+pub static BY_TURN: Index = Index::over("turn", &[("turn", Order::Ascending)]);
 
 /// A log: many streams of numbered entries.
 #[derive(Debug, PartialEq, Eq)]
@@ -140,6 +148,46 @@ impl Table {
     }
 }
 
+impl Field {
+    /// A field with one value.
+    pub const fn one(name: &'static str, path: &'static [&'static str]) -> Self {
+        Self { name, path, many: false, since: 0 }
+    }
+
+    /// A field that is a list.
+    pub const fn list(name: &'static str, path: &'static [&'static str]) -> Self {
+        Self { name, path, many: true, since: 0 }
+    }
+
+    /// The same, brought by a format later than the table's.
+    #[must_use]
+    pub const fn since(mut self, format: u32) -> Self {
+        self.since = format;
+        self
+    }
+}
+
+impl Index {
+    /// An index that every record is in.
+    pub const fn over(name: &'static str, fields: &'static [(&'static str, Order)]) -> Self {
+        Self { name, fields, unless: None, since: 0 }
+    }
+
+    /// The same without the records that have this field.
+    #[must_use]
+    pub const fn unless(mut self, field: &'static str) -> Self {
+        self.unless = Some(field);
+        self
+    }
+
+    /// The same, as it is since a format later than the table's.
+    #[must_use]
+    pub const fn since(mut self, format: u32) -> Self {
+        self.since = format;
+        self
+    }
+}
+
 /// The places of one record in `index`: for each, bytes whose order is the index's order, without
 /// the key. Empty when the record is not in the index.
 pub fn index_entries(
@@ -156,10 +204,16 @@ pub fn index_entries(
         };
         return turn.map(encode).into_iter().collect();
     }
+    let value = |name: &str| table.field(name).and_then(|place| fields.get(place));
+    let is_there =
+        |name| value(name).is_some_and(|field| *field != FieldValue::One(Value::Missing));
+    if index.unless.is_some_and(is_there) {
+        return Vec::new();
+    }
     let mut entries = vec![Vec::new()];
     for (name, order) in index.fields {
         let descending = *order == Order::Descending;
-        match table.field(name).and_then(|place| fields.get(place)) {
+        match value(name) {
             Some(FieldValue::One(value)) => {
                 for entry in &mut entries {
                     value.encode(descending, entry);
@@ -215,6 +269,23 @@ const GATHERED: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_drivers_rely_on_in_a_declaration_holds() {
+        for table in BUILT_IN.iter().chain(AGENTKEEP.tables) {
+            for field in table.fields {
+                assert!(!field.many || field.since == 0, "{} {}", table.name, field.name);
+                assert!(field.since == 0 || field.since > table.since, "{}", field.name);
+            }
+            for index in table.indexes {
+                let of_list = index.fields.first().and_then(|(name, _)| table.field(name));
+                let of_list = of_list.is_some_and(|place| table.fields[place].many);
+                assert!(!of_list || (index.unless.is_none() && index.since == 0), "{}", index.name);
+                let unless = index.unless.map(|name| table.fields[table.field(name).unwrap()].many);
+                assert_ne!(unless, Some(true), "{} {}", table.name, index.name);
+            }
+        }
+    }
 
     #[test]
     fn the_checksum_is_over_length_and_bytes_of_each_part() {

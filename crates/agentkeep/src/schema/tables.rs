@@ -6,7 +6,7 @@ use super::{Field, Index, LineageView, Log, Schema, Table};
 /// What agentkeep keeps.
 pub static AGENTKEEP: Schema = Schema {
     name: "agentkeep",
-    version: 5,
+    version: 6,
     tables: &[
         &CONTAINERS,
         &IMAGES,
@@ -69,8 +69,8 @@ pub static BLOBS: Table = Table {
     name: "_blobs",
     since: 1,
     key: &["hash"],
-    fields: &[field("unreferenced_since", &["unreferencedSince"])],
-    indexes: &[Index { name: "by_unreferenced", fields: &[("unreferenced_since", Ascending)] }],
+    fields: &[Field::one("unreferenced_since", &["unreferencedSince"])],
+    indexes: &[Index::over("by_unreferenced", &[("unreferenced_since", Ascending)])],
 };
 
 /// Isolation boundaries that group images.
@@ -78,7 +78,7 @@ pub static CONTAINERS: Table = Table {
     name: "containers",
     since: 1,
     key: &["container_id"],
-    fields: &[field("created_at", &["createdAt"])],
+    fields: &[Field::one("created_at", &["createdAt"])],
     indexes: &[NEWEST],
 };
 
@@ -88,23 +88,17 @@ pub static IMAGES: Table = Table {
     since: 1,
     key: &["image_id"],
     fields: &[
-        field("container_id", &["containerId"]),
-        field("name", &["name"]),
-        field("parent_image_id", &["parentImageId"]),
-        field("created_at", &["createdAt"]),
-        list("tags", &["tags"]),
+        Field::one("container_id", &["containerId"]),
+        Field::one("name", &["name"]),
+        Field::one("parent_image_id", &["parentImageId"]),
+        Field::one("created_at", &["createdAt"]),
+        Field::list("tags", &["tags"]),
     ],
     indexes: &[
         NEWEST,
-        Index {
-            name: "by_container",
-            fields: &[("container_id", Ascending), ("created_at", Descending)],
-        },
-        Index { name: "by_name", fields: &[("name", Ascending), ("created_at", Descending)] },
-        Index {
-            name: "by_parent",
-            fields: &[("parent_image_id", Ascending), ("created_at", Descending)],
-        },
+        Index::over("by_container", &[("container_id", Ascending), ("created_at", Descending)]),
+        Index::over("by_name", &[("name", Ascending), ("created_at", Descending)]),
+        Index::over("by_parent", &[("parent_image_id", Ascending), ("created_at", Descending)]),
         BY_TAG,
     ],
 };
@@ -115,18 +109,15 @@ pub static SESSIONS: Table = Table {
     since: 1,
     key: &["session_id"],
     fields: &[
-        field("image_id", &["imageId"]),
-        field("container_id", &["containerId"]),
-        field("created_at", &["createdAt"]),
-        list("tags", &["tags"]),
+        Field::one("image_id", &["imageId"]),
+        Field::one("container_id", &["containerId"]),
+        Field::one("created_at", &["createdAt"]),
+        Field::list("tags", &["tags"]),
     ],
     indexes: &[
         NEWEST,
-        Index { name: "by_image", fields: &[("image_id", Ascending), ("created_at", Descending)] },
-        Index {
-            name: "by_container",
-            fields: &[("container_id", Ascending), ("created_at", Descending)],
-        },
+        Index::over("by_image", &[("image_id", Ascending), ("created_at", Descending)]),
+        Index::over("by_container", &[("container_id", Ascending), ("created_at", Descending)]),
         BY_TAG,
     ],
 };
@@ -136,8 +127,8 @@ pub static LINEAGES: Table = Table {
     name: "lineages",
     since: 1,
     key: &["session_id"],
-    fields: &[list("streams", &["streams"])],
-    indexes: &[Index { name: "by_stream", fields: &[("streams", Ascending)] }],
+    fields: &[Field::list("streams", &["streams"])],
+    indexes: &[Index::over("by_stream", &[("streams", Ascending)])],
 };
 
 /// What has been deleted and is still being collected: one record, `pending`.
@@ -149,8 +140,8 @@ pub static GARBAGE: Table = Table {
     name: "garbage",
     since: 1,
     key: &["stream"],
-    fields: &[field("since", &["since"])],
-    indexes: &[Index { name: "by_age", fields: &[("since", Ascending)] }],
+    fields: &[Field::one("since", &["since"])],
+    indexes: &[Index::over("by_age", &[("since", Ascending)])],
 };
 
 /// Definitions that are no images, as other programs gave them.
@@ -166,8 +157,8 @@ pub static TOPICS: Table = Table {
     name: "topics",
     since: 2,
     key: &["topic"],
-    fields: &[field("name", &["topic"])],
-    indexes: &[Index { name: "by_name", fields: &[("name", Ascending)] }],
+    fields: &[Field::one("name", &["topic"])],
+    indexes: &[Index::over("by_name", &[("name", Ascending)])],
 };
 
 /// How far each registered consumer of a topic has come: `{topic, consumer, acked, seen,
@@ -176,8 +167,8 @@ pub static CONSUMERS: Table = Table {
     name: "consumers",
     since: 2,
     key: &["topic", "consumer"],
-    fields: &[field("of_topic", &["topic"]), field("name", &["consumer"])],
-    indexes: &[BY_TOPIC, Index { name: "by_name", fields: &[("name", Ascending)] }],
+    fields: &[Field::one("of_topic", &["topic"]), Field::one("name", &["consumer"])],
+    indexes: &[BY_TOPIC, Index::over("by_name", &[("name", Ascending)])],
 };
 
 /// For each topic a record that changes whenever its front may move or is claimed: trimming and
@@ -190,7 +181,7 @@ pub static GROUPS: Table = Table {
     name: "groups",
     since: 2,
     key: &["topic", "group"],
-    fields: &[field("of_topic", &["topic"])],
+    fields: &[Field::one("of_topic", &["topic"])],
     indexes: &[BY_TOPIC],
 };
 
@@ -201,16 +192,16 @@ pub static DELIVERIES: Table = Table {
     since: 2,
     key: &["topic", "group", "number"],
     fields: &[
-        field("of_topic", &["topic"]),
-        field("of_group", &["group"]),
-        field("until", &["until"]),
+        Field::one("of_topic", &["topic"]),
+        Field::one("of_group", &["group"]),
+        Field::one("until", &["until"]),
     ],
     indexes: &[
         OLDEST_OF_GROUP,
-        Index {
-            name: "by_until",
-            fields: &[("of_topic", Ascending), ("of_group", Ascending), ("until", Ascending)],
-        },
+        Index::over(
+            "by_until",
+            &[("of_topic", Ascending), ("of_group", Ascending), ("until", Ascending)],
+        ),
     ],
 };
 
@@ -220,7 +211,7 @@ pub static DEAD_LETTERS: Table = Table {
     name: "dead_letters",
     since: 2,
     key: &["topic", "group", "number"],
-    fields: &[field("of_topic", &["topic"]), field("of_group", &["group"])],
+    fields: &[Field::one("of_topic", &["topic"]), Field::one("of_group", &["group"])],
     indexes: &[OLDEST_OF_GROUP],
 };
 
@@ -229,8 +220,8 @@ pub static EVENT_KEYS: Table = Table {
     name: "event_keys",
     since: 2,
     key: &["topic", "event_key"],
-    fields: &[field("of_topic", &["topic"]), field("time", &["time"])],
-    indexes: &[Index { name: "by_time", fields: &[("of_topic", Ascending), ("time", Ascending)] }],
+    fields: &[Field::one("of_topic", &["topic"]), Field::one("time", &["time"])],
+    indexes: &[Index::over("by_time", &[("of_topic", Ascending), ("time", Ascending)])],
 };
 
 /// What upkeep has to know: `retention`, which one process at a time runs (`{owner, until,
@@ -249,15 +240,15 @@ pub static RUNS: Table = Table {
     since: 2,
     key: &["run_id"],
     fields: &[
-        field("status", &["status"]),
-        field("started_at", &["startedAt"]),
-        field("completed_at", &["completedAt"]),
-        field("lease_until", &["$run", "until"]),
+        Field::one("status", &["status"]),
+        Field::one("started_at", &["startedAt"]),
+        Field::one("completed_at", &["completedAt"]),
+        Field::one("lease_until", &["$run", "until"]),
     ],
     indexes: &[
-        Index { name: "newest", fields: &[("started_at", Descending)] },
-        Index { name: "by_status", fields: &[("status", Ascending), ("started_at", Descending)] },
-        Index { name: "by_lease", fields: &[("status", Ascending), ("lease_until", Ascending)] },
+        Index::over("newest", &[("started_at", Descending)]),
+        Index::over("by_status", &[("status", Ascending), ("started_at", Descending)]),
+        Index::over("by_lease", &[("status", Ascending), ("lease_until", Ascending)]),
     ],
 };
 
@@ -274,8 +265,8 @@ pub static MARKS: Table = Table {
     name: "transcript_marks",
     since: 2,
     key: &["thread", "block"],
-    fields: &[field("of_thread", &["thread"])],
-    indexes: &[Index { name: "by_thread", fields: &[("of_thread", Ascending)] }],
+    fields: &[Field::one("of_thread", &["thread"])],
+    indexes: &[Index::over("by_thread", &[("of_thread", Ascending)])],
 };
 
 /// Transcripts, one stream for each thread.
@@ -287,16 +278,16 @@ pub static AGENTS: Table = Table {
     since: 3,
     key: &["agent_id", "static_hash"],
     fields: &[
-        field("of_agent", &["row", "agentId"]),
-        field("hash", &["row", "staticHash"]),
-        field("created", &["row", "_ts_created"]),
+        Field::one("of_agent", &["row", "agentId"]),
+        Field::one("hash", &["row", "staticHash"]),
+        Field::one("created", &["row", "_ts_created"]),
     ],
     indexes: &[
-        Index { name: "by_agent", fields: &[("of_agent", Ascending), ("created", Ascending)] },
-        Index {
-            name: "by_hash",
-            fields: &[("hash", Ascending), ("of_agent", Ascending), ("created", Ascending)],
-        },
+        Index::over("by_agent", &[("of_agent", Ascending), ("created", Ascending)]),
+        Index::over(
+            "by_hash",
+            &[("hash", Ascending), ("of_agent", Ascending), ("created", Ascending)],
+        ),
     ],
 };
 
@@ -304,43 +295,52 @@ pub static AGENTS: Table = Table {
 pub static CURRENT_AGENTS: Table =
     Table { name: "capability_current", since: 3, key: &["agent_id"], fields: &[], indexes: &[] };
 
-/// Links, one for each turn of a session: `{row, toolset?, envelope?, op}`.
+/// Links, one for each turn of a session: `{row, toolset?, envelope?, again?, invokedAgain?, op}`. `again`
+/// is true when an earlier link of the agent is known to have its static hash, runtime hash and tools,
+/// `invokedAgain` when that one has its invocation hash too, or lacks one as it does.
 pub static LINKS: Table = Table {
     name: "capability_links",
     since: 3,
     key: &["link_id"],
     fields: &[
-        field("session_id", &["row", "sessionId"]),
-        field("agent_id", &["row", "agentId"]),
-        field("static_hash", &["row", "staticHash"]),
-        field("runtime_hash", &["row", "runtimeHash"]),
-        field("invocation_hash", &["row", "invocationHash"]),
-        field("toolset", &["toolset"]),
-        field("created", &["row", "_ts_created"]),
+        Field::one("session_id", &["row", "sessionId"]),
+        Field::one("agent_id", &["row", "agentId"]),
+        Field::one("static_hash", &["row", "staticHash"]),
+        Field::one("runtime_hash", &["row", "runtimeHash"]),
+        Field::one("invocation_hash", &["row", "invocationHash"]),
+        Field::one("toolset", &["toolset"]),
+        Field::one("created", &["row", "_ts_created"]),
+        Field::one("again", &["again"]).since(6),
+        Field::one("invoked_again", &["invokedAgain"]).since(6),
     ],
     indexes: &[
-        Index { name: "by_agent", fields: &[("agent_id", Ascending), ("created", Ascending)] },
-        // An agent's first use of a hash is one step away from the last agent's.
-        Index {
-            name: "by_static",
-            fields: &[("static_hash", Ascending), ("agent_id", Ascending), ("created", Ascending)],
-        },
-        Index {
-            name: "by_runtime",
-            fields: &[("runtime_hash", Ascending), ("agent_id", Ascending), ("created", Ascending)],
-        },
-        Index {
-            name: "by_invocation",
-            fields: &[
-                ("invocation_hash", Ascending),
-                ("agent_id", Ascending),
-                ("created", Ascending),
-            ],
-        },
-        Index {
-            name: "by_toolset",
-            fields: &[("toolset", Ascending), ("agent_id", Ascending), ("created", Ascending)],
-        },
+        Index::over("by_agent", &[("agent_id", Ascending), ("created", Ascending)]),
+        // An agent's first use of a hash is one step away from the last agent's. Most links repeat the
+        // hashes of one before: they are left out, as they would change a page of each index.
+        Index::over(
+            "by_static",
+            &[("static_hash", Ascending), ("agent_id", Ascending), ("created", Ascending)],
+        )
+        .unless("again")
+        .since(6),
+        Index::over(
+            "by_runtime",
+            &[("runtime_hash", Ascending), ("agent_id", Ascending), ("created", Ascending)],
+        )
+        .unless("again")
+        .since(6),
+        Index::over(
+            "by_invocation",
+            &[("invocation_hash", Ascending), ("agent_id", Ascending), ("created", Ascending)],
+        )
+        .unless("invoked_again")
+        .since(6),
+        Index::over(
+            "by_toolset",
+            &[("toolset", Ascending), ("agent_id", Ascending), ("created", Ascending)],
+        )
+        .unless("again")
+        .since(6),
     ],
 };
 
@@ -349,8 +349,8 @@ pub static TOOLSETS: Table = Table {
     name: "capability_toolsets",
     since: 3,
     key: &["toolset"],
-    fields: &[list("tools", &["hashes"])],
-    indexes: &[Index { name: "by_tool", fields: &[("tools", Ascending)] }],
+    fields: &[Field::list("tools", &["hashes"])],
+    indexes: &[Index::over("by_tool", &[("tools", Ascending)])],
 };
 
 /// Which tools an agent had: `{row, toolset?, op}`.
@@ -388,31 +388,24 @@ pub static SESSION_LINKS: Log = Log { name: "session_links", since: 3 };
 pub static AGENT_LINKS: Log = Log { name: "agent_links", since: 3 };
 
 /// The fields of what belongs to a session.
-const OF_SESSION: [Field; 2] =
-    [field("session_id", &["row", "sessionId"]), field("created", &["row", "_ts_created"])];
+const OF_SESSION: [Field; 2] = [
+    Field::one("session_id", &["row", "sessionId"]),
+    Field::one("created", &["row", "_ts_created"]),
+];
 
 /// One session's records, oldest first.
 const BY_SESSION: Index =
-    Index { name: "by_session", fields: &[("session_id", Ascending), ("created", Ascending)] };
+    Index::over("by_session", &[("session_id", Ascending), ("created", Ascending)]);
 
 /// One topic's records, by key.
-const BY_TOPIC: Index = Index { name: "by_topic", fields: &[("of_topic", Ascending)] };
+const BY_TOPIC: Index = Index::over("by_topic", &[("of_topic", Ascending)]);
 
 /// One group's records, by number.
 const OLDEST_OF_GROUP: Index =
-    Index { name: "by_group", fields: &[("of_topic", Ascending), ("of_group", Ascending)] };
+    Index::over("by_group", &[("of_topic", Ascending), ("of_group", Ascending)]);
 
 /// Newest first, then by id.
-const NEWEST: Index = Index { name: "newest", fields: &[("created_at", Descending)] };
+const NEWEST: Index = Index::over("newest", &[("created_at", Descending)]);
 
 /// One tag's records, newest first.
-const BY_TAG: Index =
-    Index { name: "by_tag", fields: &[("tags", Ascending), ("created_at", Descending)] };
-
-const fn field(name: &'static str, path: &'static [&'static str]) -> Field {
-    Field { name, path, many: false }
-}
-
-const fn list(name: &'static str, path: &'static [&'static str]) -> Field {
-    Field { name, path, many: true }
-}
+const BY_TAG: Index = Index::over("by_tag", &[("tags", Ascending), ("created_at", Descending)]);

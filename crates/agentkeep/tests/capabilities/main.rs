@@ -9,6 +9,7 @@
 #[path = "../drivers/mod.rs"]
 mod drivers;
 
+mod again;
 #[cfg(feature = "capabilities")]
 mod hosts;
 mod lineages;

@@ -1,6 +1,6 @@
 //! Who used what a hash stands for, and since when.
 
-use agentkeep::{HashKind, List, RegistrationRow, Store};
+use agentkeep::{HashKind, Kind, List, RegistrationRow, Store};
 
 use crate::support::{json, link, on_every_driver, op, row};
 
@@ -77,4 +77,12 @@ async fn links_with_a_hash_are_listed(store: Store) {
     with_u.sort();
     assert_eq!(with_u, ["l2", "l5"]);
     assert_eq!(ids(HashKind::Registration, "s1", 1).await, [""; 0]);
+    // The next page is one of the same list.
+    let one = List::of(1).unwrap();
+    let page = store.capabilities().links_with(HashKind::Static, "s1", &one).await.unwrap();
+    let next = one.after(&page.next.unwrap());
+    for (kind, hash) in [(HashKind::Static, "s2"), (HashKind::Runtime, "s1")] {
+        let error = store.capabilities().links_with(kind, hash, &next).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidInput, "{error}");
+    }
 }

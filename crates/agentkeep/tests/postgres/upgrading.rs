@@ -2,10 +2,10 @@
 
 use agentkeep::Kind;
 use agentkeep::driver::{
-    Append, Batch, Driver as _, Known, NewEntry, Operation, Outcome, Put, Save,
+    Append, Batch, Driver as _, Find, Known, NewEntry, Operation, Outcome, Put, Reader as _, Save,
 };
 use agentkeep::drivers::sql::postgres::{Options, Postgres};
-use agentkeep::schema::{Key, Log, Namespace, Schema, Stream, Table};
+use agentkeep::schema::{Field, Index, Key, Log, Namespace, Order, Schema, Stream, Table, Value};
 
 use crate::fixture::Place;
 use crate::needs_server;
@@ -87,6 +87,70 @@ async fn an_older_process_goes_on_while_another_upgrades() {
     assert!(report.is_sound() && report.records == 4, "{report:?}");
 }
 
+static PLAIN: Table = Table {
+    name: "grows",
+    since: 1,
+    key: &["id"],
+    fields: &[Field::one("kind", &["kind"])],
+    indexes: &[Index::over("by_kind", &[("kind", Order::Ascending)])],
+};
+static GROWN: Table = Table {
+    name: "grows",
+    since: 1,
+    key: &["id"],
+    fields: &[Field::one("kind", &["kind"]), Field::one("hidden", &["hidden"]).since(2)],
+    indexes: &[Index::over("by_kind", &[("kind", Order::Ascending)]).unless("hidden").since(2)],
+};
+static SMALL: Schema =
+    Schema { name: "test", version: 1, tables: &[&PLAIN], logs: &[&NOTES], views: &[] };
+static LARGE: Schema =
+    Schema { name: "test", version: 2, tables: &[&GROWN], logs: &[&NOTES], views: &[] };
+
+/// A field more, and an index that leaves records out: also for who may only run what is printed.
+#[tokio::test]
+async fn a_table_that_there_was_grows() {
+    needs_server!("upgrading::a_table_that_there_was_grows");
+    for by_hand in [false, true] {
+        let place = Place::new();
+        let older = open(&SMALL, &place.url()).await.unwrap();
+        let put = |table, id: &str, body: &str| {
+            let mut batch = Batch::new(Namespace::default());
+            let (key, body) = (Key::new(table, [id]).unwrap(), agentkeep::Json::parse(body));
+            batch.push(Operation::Put(Put::new(key, body.unwrap(), Save::Any).unwrap()));
+            batch
+        };
+        older.commit(put(&PLAIN, "a", r#"{"kind":"k"}"#)).await.unwrap();
+        if by_hand {
+            let script = Postgres::statements(&LARGE, &place.schema, 1).join(";\n");
+            crate::plain().await.batch_execute(&script).await.unwrap();
+        }
+        let upgrade = if by_hand { "no" } else { "yes" };
+        let url = format!("{}&upgrade={upgrade}", place.url());
+        let newer = open(&LARGE, &url).await.unwrap();
+        newer.commit(put(&GROWN, "b", r#"{"kind":"k","hidden":true}"#)).await.unwrap();
+        newer.commit(put(&GROWN, "c", r#"{"kind":"k"}"#)).await.unwrap();
+        older.commit(put(&PLAIN, "d", r#"{"kind":"k"}"#)).await.unwrap();
+        let found = async |store: &Postgres, table| {
+            let find = Find::by(table, "by_kind").unwrap().equal(Value::text("k"));
+            let found = store.find(&Namespace::default(), &find).await.unwrap().records;
+            found.iter().map(|record| record.key.first().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&newer, &GROWN).await, ["a", "c", "d"]);
+        assert_eq!(
+            found(&older, &PLAIN).await,
+            ["a", "b", "c", "d"],
+            "whose index has no exception"
+        );
+        let report = newer.check().await.unwrap();
+        assert!(report.is_sound() && report.records == 4, "{report:?}");
+        let sql =
+            "SELECT indexdef FROM pg_indexes WHERE schemaname = $1 AND indexname = 'grows_by_kind'";
+        let index = crate::plain().await.query_one(sql, &[&place.schema]).await.unwrap();
+        let index: String = index.get(0);
+        assert!(index.contains("WHERE") && index.contains("hidden"), "{index}");
+    }
+}
+
 /// As in a store that an agentkeep with other functions made, of the same format.
 #[tokio::test]
 async fn functions_that_are_missing_are_made() {
@@ -125,4 +189,39 @@ async fn functions_that_are_missing_are_made() {
     let found = crate::plain().await.query_one(sql, &[&place.schema]).await.unwrap();
     assert_eq!(found.get::<_, i64>(0), 1);
     assert!(store.check().await.unwrap().is_sound());
+}
+
+/// An upgrade takes as long as it takes, in a database of its own whose server is slow with indexes.
+/// Only waits for locks end with the deadline.
+#[tokio::test]
+async fn an_upgrade_has_more_time_than_the_deadline() {
+    needs_server!("upgrading::an_upgrade_has_more_time_than_the_deadline");
+    let name = format!("slow_{}", Place::new().schema);
+    let plain = crate::plain().await;
+    plain.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let server = crate::fixture::server().unwrap();
+    let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
+    let older = open(&SMALL, &url).await.unwrap();
+    older.close().await.unwrap();
+    let (inside, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let slow = "CREATE FUNCTION slowly() RETURNS event_trigger LANGUAGE plpgsql \
+                AS $$ BEGIN PERFORM pg_sleep(1.1); END $$; \
+                CREATE EVENT TRIGGER slow ON ddl_command_start WHEN TAG IN ('CREATE INDEX') \
+                EXECUTE FUNCTION slowly()";
+    inside.batch_execute(slow).await.unwrap();
+    let url = format!("{url}?timeout=1");
+
+    inside.batch_execute("BEGIN; LOCK TABLE agentkeep.grows IN ACCESS SHARE MODE").await.unwrap();
+    let error = open(&LARGE, &url).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout, "{error}");
+    assert!(error.is_retryable(), "{error}");
+    inside.batch_execute("COMMIT").await.unwrap();
+
+    let store = open(&LARGE, &url).await.unwrap();
+    assert_eq!(store.describe().format, 2);
+    store.close().await.unwrap();
+    drop(inside);
+    connection.await.unwrap().unwrap();
+    plain.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
 }

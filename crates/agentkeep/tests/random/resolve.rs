@@ -183,7 +183,10 @@ fn text(body: &Body) -> Result<Json> {
     let tags: Vec<&str> = body.tags.iter().map(|i| tag(*i)).collect();
     let (kind, rank) = (kind(body.kind), VALUES[body.rank]);
     let tags = tags.join(",");
-    Json::parse(&format!(r#"{{"tags":[{tags}],"kind":{kind},"deep":{{"rank":{rank}}}}}"#))
+    let hidden = if body.hidden { "1" } else { "null" };
+    Json::parse(&format!(
+        r#"{{"tags":[{tags}],"kind":{kind},"deep":{{"rank":{rank}}},"hidden":{hidden}}}"#
+    ))
 }
 
 fn entry(new: &New) -> Result<NewEntry> {
@@ -201,9 +204,10 @@ fn index(i: usize) -> (&'static Table, &'static Index) {
         3 => by(&THINGS, "by_rank_down"),
         4 | 5 => by(&THINGS, "by_kind"),
         6 | 7 => by(&THINGS, "by_tag"),
-        8 => by(&PAIRS, "key"),
-        9 => by(&STREAMS, "key"),
-        10 => by(&BLOBS, "key"),
+        8 | 9 => by(&THINGS, "by_shown"),
+        10 => by(&PAIRS, "key"),
+        11 => by(&STREAMS, "key"),
+        12 => by(&BLOBS, "key"),
         _ => by(&NAMESPACES, "key"),
     }
 }

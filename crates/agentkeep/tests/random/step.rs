@@ -90,6 +90,7 @@ pub(crate) struct Body {
     pub(crate) kind: usize,
     pub(crate) rank: usize,
     pub(crate) tags: Vec<usize>,
+    pub(crate) hidden: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -164,7 +165,7 @@ pub(crate) const VALUES: [&str; 16] = [
     "[1]",
 ];
 /// Each table with each of its indexes; the last ones are built in.
-pub(crate) const INDEXES: usize = 12;
+pub(crate) const INDEXES: usize = 14;
 
 fn id() -> impl Strategy<Value = Id> {
     prop_oneof![
@@ -205,7 +206,8 @@ fn refs() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn body() -> impl Strategy<Value = Body> {
-    (value(), value(), vec(value(), 0..3)).prop_map(|(kind, rank, tags)| Body { kind, rank, tags })
+    (value(), value(), vec(value(), 0..3), prop::bool::weighted(0.3))
+        .prop_map(|(kind, rank, tags, hidden)| Body { kind, rank, tags, hidden })
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -214,7 +216,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         id().prop_map(Wish::Exists),
         (id(), version()).prop_map(|(id, version)| Wish::Version(id, version)),
         (stream(), count()).prop_map(|(of, last)| Wish::Ends(of, last)),
-        (0..4u8, value()).prop_map(|(index, value)| Wish::NoRecord(index, value)),
+        (0..5u8, value()).prop_map(|(index, value)| Wish::NoRecord(index, value)),
         (0..3u8).prop_map(Wish::Blob),
     ]
 }

@@ -26,14 +26,14 @@ static THINGS: Table = Table {
     since: 1,
     key: &["kind", "name"],
     fields: &[
-        Field { name: "a", path: &["a"], many: false },
-        Field { name: "b", path: &["deep", "b"], many: false },
-        Field { name: "tags", path: &["tags"], many: true },
+        Field::one("a", &["a"]),
+        Field::one("b", &["deep", "b"]),
+        Field::list("tags", &["tags"]),
     ],
     indexes: &[
-        Index { name: "up_down", fields: &[("a", Ascending), ("b", Descending)] },
-        Index { name: "down_up", fields: &[("b", Descending), ("a", Ascending)] },
-        Index { name: "by_tag", fields: &[("tags", Descending), ("b", Descending)] },
+        Index::over("up_down", &[("a", Ascending), ("b", Descending)]),
+        Index::over("down_up", &[("b", Descending), ("a", Ascending)]),
+        Index::over("by_tag", &[("tags", Descending), ("b", Descending)]),
     ],
 };
 

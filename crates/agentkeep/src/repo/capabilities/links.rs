@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use super::again::Marks;
 use super::kept::{Kept, body, damaged, kept, other_row, save};
 use super::toolsets;
 use crate::driver::{
@@ -51,8 +52,19 @@ pub(super) async fn plan(
         return if same { Ok(()) } else { Err(other_row("link", &id)) };
     }
     let how = save(plan, &key, *new);
-    let more = [("toolset", toolset), ("envelope", envelope.map(Json::string))];
+    let marks = Marks::of(plan, &key, &rest, toolset.as_ref())?;
+    let told =
+        |mark: fn(&Marks) -> bool| marks.as_ref().is_some_and(mark).then(|| Json::boolean(true));
+    let more = [
+        ("again", told(|marks| marks.again)),
+        ("invokedAgain", told(|marks| marks.invoked_again)),
+        ("toolset", toolset),
+        ("envelope", envelope.map(Json::string)),
+    ];
     plan.put(key, body(&rest, op, &more), how)?;
+    if let Some(marks) = marks {
+        marks.hold(plan);
+    }
     let mut entry = ObjectEditor::default();
     entry.set("link", &Json::string(&id));
     let entry = entry.finish();

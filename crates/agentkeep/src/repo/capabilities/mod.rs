@@ -1,5 +1,6 @@
 //! What agents were and could do: registrations, links, envelopes, transitions.
 
+mod again;
 mod agents;
 mod kept;
 mod lineage;
@@ -9,10 +10,12 @@ mod record;
 mod snapshots;
 mod toolsets;
 mod uses;
+mod walk;
 pub(crate) mod why;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use self::again::Latest;
 pub use self::kept::Kept;
 pub use self::lineage::Lineage;
 pub use self::links::LinkPage;
@@ -377,11 +380,12 @@ impl<'a> Capabilities<'a> {
         uses::who_used(self.space, hash).await
     }
 
-    /// A page of the links that have a hash of this kind, by agent, then by time; for a tool all of
-    /// them, on one page.
+    /// A page of the links that have a hash of this kind, by agent, then by time. The links of such an
+    /// agent are looked at from its first use of the hash on, at most about 10,000 for one page: where
+    /// few of them have the hash, a page has fewer than asked for, or none, and still a next one.
     ///
     /// # Errors
-    /// `InvalidInput` for a damaged continuation.
+    /// `InvalidInput` for a continuation that is damaged or of another hash.
     pub async fn links_with(
         &self,
         kind: HashKind,

@@ -7,7 +7,7 @@ use super::record::RunRecord;
 use crate::driver::{Append, Expect, Known, NewEntry, Operation, Save};
 use crate::error::Result;
 use crate::json::Json;
-use crate::repo::plan::{Guard, Plan};
+use crate::repo::plan::{Guard, Held, Plan};
 use crate::repo::space::Space;
 use crate::schema::{STEPS, Stream};
 
@@ -51,7 +51,7 @@ impl PlannedRun {
         if let Some(tail) = behind {
             let (run, before) = run.with_tail(tail);
             append(plan, stream, self.change.finish(&before), None);
-            plan.hold_steps(key, Arc::new(run), version);
+            plan.hold(Held::Steps(key, Arc::new(run), version));
             return Ok(());
         }
         let mut before = Vec::new();
@@ -68,7 +68,7 @@ impl PlannedRun {
         }
         run.settle(met.as_deref());
         plan.put(key, run.to_json(), Save::Any)?;
-        plan.hold_run(Arc::new(run));
+        plan.hold(Held::Run(Arc::new(run)));
         Ok(())
     }
 }

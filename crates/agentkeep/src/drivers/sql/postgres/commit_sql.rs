@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use super::append_sql;
 use super::columns::columns;
-use super::ddl::{id_index, within};
+use super::ddl::{id_index, unless, within};
 use crate::drivers::sql::shape::{is_list_index, key_columns, quoted, side_table};
 use crate::schema::{BLOBS, Index, Log, NAMESPACES, STREAMS, Schema, Table};
 
@@ -387,9 +387,11 @@ fn norecord(tables: &[&Table], place: &str) -> String {
                 Some(name) => format!(" AND {} {test}", column(name)),
                 None => String::new(),
             };
+            let unless = unless(table, index, "t.").map(|test| format!(" AND {test}"));
+            let unless = unless.unwrap_or_default();
             // Three questions, so that each is a plain range of the index.
             let exists = |condition: &str| {
-                format!("EXISTS (SELECT FROM {from} t WHERE t.namespace = v_ns{condition})")
+                format!("EXISTS (SELECT FROM {from} t WHERE t.namespace = v_ns{condition}{unless})")
             };
             let number = column(&number);
             let of_text = match &text_column {

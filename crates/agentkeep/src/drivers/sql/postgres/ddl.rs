@@ -5,7 +5,9 @@
 
 use super::columns::columns;
 use super::{commit_sql, lone};
-use crate::drivers::sql::shape::{is_list_index, key_columns, quoted, side_table};
+use crate::drivers::sql::shape::{
+    fields_since, first_and_later, indexes_since, is_list_index, key_columns, quoted, side_table,
+};
 use crate::schema::{Index, LineageView, Log, NAMESPACES, Order, Schema, Table};
 
 /// Most bytes in a row of an index: a third of a page, less what the row itself takes.
@@ -88,7 +90,18 @@ pub(super) fn add(schema: &Schema, place: &str, from: u32) -> Vec<String> {
     let tables = schema.tables.iter().filter(|table| table.since > from);
     let logs = schema.logs.iter().filter(|log| log.since > from);
     let views = schema.views.iter().filter(|view| view.since > from);
-    let mut sql: Vec<String> = tables.flat_map(|table| create_table(table, place)).collect();
+    let mut sql: Vec<String> = fields_since(schema, from)
+        .flat_map(|(table, field)| {
+            let name = within(place, table.name);
+            let add = move |column| format!("ALTER TABLE {name} ADD COLUMN {column}");
+            typed(table, field.name).into_iter().map(add)
+        })
+        .collect();
+    for (table, index) in indexes_since(schema, from) {
+        sql.push(format!("DROP INDEX IF EXISTS {}", within(place, &named(table, index))));
+        sql.extend(create_index(table, index, place));
+    }
+    sql.extend(tables.flat_map(|table| create_table(table, place)));
     sql.extend(logs.flat_map(|log| create_log(log, place)));
     sql.extend(views.map(|view| create_view(view, place)));
     sql
@@ -132,13 +145,13 @@ fn create_table(table: &Table, place: &str) -> Vec<String> {
     let name = within(place, table.name);
     let keys = key_columns(table);
     let mut columns: Vec<String> = keys.iter().map(|key| format!("{} {ID}", quoted(key))).collect();
-    for field in table.fields.iter().filter(|field| !field.many) {
-        columns.extend(typed(table, field.name));
-    }
+    let [first, later] = first_and_later(table);
+    columns.extend(first.iter().flat_map(|field| typed(table, field.name)));
     columns.extend(
         ["version bigint NOT NULL", "turn text COLLATE \"C\"", "refs text", "body json NOT NULL"]
             .map(str::to_owned),
     );
+    columns.extend(later.iter().flat_map(|field| typed(table, field.name)));
     let key_list: Vec<String> = keys.iter().map(|key| quoted(key)).collect();
     columns.push(format!("PRIMARY KEY ({})", key_list.join(", ")));
     let mut by_turn: Vec<String> = vec![quoted(keys[0]), "turn".to_owned()];
@@ -157,6 +170,18 @@ fn create_table(table: &Table, place: &str) -> Vec<String> {
     sql
 }
 
+fn named(table: &Table, index: &Index) -> String {
+    format!("{}_{}", table.name, index.name)
+}
+
+/// That a record does not have the field that keeps it out of the index, if there is one.
+pub(super) fn unless(table: &Table, index: &Index, alias: &str) -> Option<String> {
+    let (text, number) = columns(table, index.unless?);
+    let columns = text.into_iter().chain([number]);
+    let tests = columns.map(|column| format!("{alias}{} IS NULL", quoted(&column)));
+    Some(tests.collect::<Vec<_>>().join(" AND "))
+}
+
 fn create_index(table: &Table, index: &Index, place: &str) -> Vec<String> {
     let order = |on: &str, name: &str| {
         let columns: Vec<String> = std::iter::once("namespace".to_owned())
@@ -166,8 +191,11 @@ fn create_index(table: &Table, index: &Index, place: &str) -> Vec<String> {
         format!("CREATE INDEX {} ON {on}({})", quoted(name), columns.join(", "))
     };
     if !is_list_index(table, index) {
-        let name = format!("{}_{}", table.name, index.name);
-        return vec![order(&within(place, table.name), &name)];
+        let sql = order(&within(place, table.name), &named(table, index));
+        return vec![match unless(table, index, "") {
+            Some(unless) => format!("{sql} WHERE {unless}"),
+            None => sql,
+        }];
     }
     let side = side_table(table, index);
     let on = within(place, &side);

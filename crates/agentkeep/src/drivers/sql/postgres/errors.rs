@@ -76,7 +76,7 @@ fn answered(answer: &DbError) -> Error {
         (Kind::PermissionDenied, "the server takes no writes: connect to the primary")
     } else if *code == SqlState::PROGRAM_LIMIT_EXCEEDED {
         (Kind::TooLarge, "give the record shorter values in its indexed fields")
-    } else if *code == SqlState::QUERY_CANCELED {
+    } else if [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code) {
         (Kind::Timeout, "try again, or allow more time with timeout=SECONDS")
     } else if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code) {
         (Kind::Corrupt, "look at the server's log, and restore the database from a backup")

@@ -11,7 +11,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::columns::{Cell, columns};
 use super::connections::{Connections, Failed};
-use super::ddl::{direction, within};
+use super::ddl::{direction, unless, within};
 use super::rows;
 use crate::driver::{Find, Found, Record};
 use crate::drivers::server::known::known_table;
@@ -258,6 +258,7 @@ impl Question<'_> {
         if by_turn {
             tests.push("i.turn IS NOT NULL".to_owned());
         }
+        tests.extend(unless(table, self.find.index, "i."));
         for (field, condition) in &stretch.fields {
             tests.extend(self.tests(field, condition));
         }

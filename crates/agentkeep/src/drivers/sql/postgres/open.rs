@@ -1,5 +1,7 @@
 //! Finding the store in its schema, making it if it is new, bringing it up to date.
 
+use std::time::Duration;
+
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::Type;
 
@@ -45,10 +47,18 @@ pub(super) async fn open(schema: &'static Schema, connections: &Connections) -> 
     refuse_change(schema, before, options)?;
     let (client, _told) = connections.single().await?;
     let changing = make(schema, connections, &client, options);
-    let made = tokio::time::timeout(options.timeout, changing).await;
-    let identity = identity(&made.map_err(|_| super::errors::late())??)?;
+    let longest = if before == 0 { options.timeout } else { options.timeout.max(UPGRADING) };
+    let Ok(made) = tokio::time::timeout(longest, changing).await else {
+        connections.cancel(client.cancel_token()).await;
+        return Err(super::errors::late());
+    };
+    let identity = identity(&made?)?;
     Ok(Opened { identity, before: if before == 0 { schema.version } else { before } })
 }
+
+/// An upgrade may take so long: indexes over all that is there may be made. Only its waits for locks end
+/// with the deadline of the options.
+const UPGRADING: Duration = Duration::from_hours(1);
 
 /// Makes or upgrades under a lock that all openers of this place take.
 async fn make(
@@ -60,6 +70,7 @@ async fn make(
     let run =
         async |sql: &str| client.batch_execute(sql).await.map_err(|error| place(options, &error));
     run("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    run(&format!("SET LOCAL lock_timeout = {}", options.timeout.as_millis().max(1))).await?;
     let lock = format!("agentkeep {}", options.schema);
     let lock: (&(dyn tokio_postgres::types::ToSql + Sync), Type) = (&lock, Type::TEXT);
     let sql = "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))::text";
@@ -137,9 +148,10 @@ async fn introduce(schema: &Schema, client: &ClientWrapper, options: &Options) -
 
 /// An error that says which schema it is about.
 fn place(options: &Options, error: &tokio_postgres::Error) -> Error {
-    let taken = [tokio_postgres::error::SqlState::DUPLICATE_TABLE];
+    use tokio_postgres::error::SqlState;
+    let taken = [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_COLUMN];
     if error.code().is_some_and(|code| taken.contains(code)) {
-        let message = format!("the schema {:?} holds tables of others", options.schema);
+        let message = format!("the schema {:?} holds tables or columns of others", options.schema);
         return Error::new(Kind::InvalidInput, message)
             .advice("name another one with schema=NAME")
             .caused_by(map(error));

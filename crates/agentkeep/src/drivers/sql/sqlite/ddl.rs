@@ -4,9 +4,12 @@
 //! field (named as the schema names them), then `version`, `turn`, `refs` (a JSON list of blob
 //! hashes, or NULL), `body` and `crc`. A list field has no column: each index over it is a table
 //! of its own, `<table>__<index>`, with a row for each element. A log has one table, clustered by
-//! `(stream_no, seq)`; `_streams` gives each stream its number.
+//! `(stream_no, seq)`; `_streams` gives each stream its number. Columns of fields that came later than
+//! their table stand last.
 
-use crate::drivers::sql::shape::{field_columns, is_list_index, key_columns, quoted, side_table};
+use crate::drivers::sql::shape::{
+    fields_since, first_and_later, indexes_since, is_list_index, key_columns, quoted, side_table,
+};
 use crate::schema::{BLOBS, Index, LineageView, Log, NAMESPACES, Order, STREAMS, Schema, Table};
 
 fn joined<'a>(columns: impl IntoIterator<Item = &'a str>) -> String {
@@ -62,7 +65,16 @@ pub(super) fn add(schema: &Schema, from: u32) -> Vec<String> {
     let tables = schema.tables.iter().filter(|table| table.since > from);
     let logs = schema.logs.iter().filter(|log| log.since > from);
     let views = schema.views.iter().filter(|view| view.since > from);
-    let mut sql: Vec<String> = tables.flat_map(|table| create_table(table)).collect();
+    let mut sql: Vec<String> = fields_since(schema, from)
+        .map(|(t, field)| {
+            format!("ALTER TABLE {} ADD COLUMN {}", quoted(t.name), quoted(field.name))
+        })
+        .collect();
+    for (table, index) in indexes_since(schema, from) {
+        sql.push(format!("DROP INDEX IF EXISTS {}", quoted(&named(table, index))));
+        sql.extend(create_index(table, index));
+    }
+    sql.extend(tables.flat_map(|table| create_table(table)));
     sql.extend(logs.flat_map(|log| create_log(log)));
     sql.extend(views.map(create_view));
     sql
@@ -74,7 +86,8 @@ fn create_table(table: &Table) -> Vec<String> {
     let mut columns: Vec<String> =
         keys.iter().map(|key| format!("{} TEXT NOT NULL", quoted(key))).collect();
     // No type: SQLite then keeps and compares values as they are.
-    columns.extend(field_columns(table).map(|(_, field)| quoted(field)));
+    let [first, later] = first_and_later(table);
+    columns.extend(first.iter().map(|field| quoted(field.name)));
     columns.extend(
         [
             "version INTEGER NOT NULL",
@@ -85,6 +98,7 @@ fn create_table(table: &Table) -> Vec<String> {
         ]
         .map(str::to_owned),
     );
+    columns.extend(later.iter().map(|field| quoted(field.name)));
     let keys_joined = joined(keys.iter().copied());
     let mut sql = vec![
         format!(
@@ -98,33 +112,43 @@ fn create_table(table: &Table) -> Vec<String> {
             joined(table.key.iter().copied()),
         ),
     ];
-    for index in table.indexes {
-        let key = joined(table.key.iter().copied());
-        if is_list_index(table, index) {
-            let side = side_table(table, index);
-            let fields = joined(index.fields.iter().map(|(name, _)| *name));
-            let keys: Vec<String> =
-                table.key.iter().map(|key| format!("{} TEXT NOT NULL", quoted(key))).collect();
-            sql.push(format!(
-                "CREATE TABLE {}(namespace TEXT NOT NULL, {fields}, {})",
-                quoted(&side),
-                keys.join(", ")
-            ));
-            sql.push(format!(
-                "CREATE INDEX {} ON {}(namespace, {}, {key})",
-                quoted(&format!("{side}_order")),
-                quoted(&side),
-                directed(index)
-            ));
-        } else {
-            sql.push(format!(
-                "CREATE INDEX {} ON {name}(namespace, {}, {key})",
-                quoted(&format!("{}_{}", table.name, index.name)),
-                directed(index)
-            ));
-        }
-    }
+    sql.extend(table.indexes.iter().flat_map(|index| create_index(table, index)));
     sql
+}
+
+fn named(table: &Table, index: &Index) -> String {
+    format!("{}_{}", table.name, index.name)
+}
+
+fn create_index(table: &Table, index: &Index) -> Vec<String> {
+    let key = joined(table.key.iter().copied());
+    if !is_list_index(table, index) {
+        let unless = index.unless.map(|field| format!(" WHERE {} IS NULL", quoted(field)));
+        return vec![format!(
+            "CREATE INDEX {} ON {}(namespace, {}, {key}){}",
+            quoted(&named(table, index)),
+            quoted(table.name),
+            directed(index),
+            unless.unwrap_or_default()
+        )];
+    }
+    let side = side_table(table, index);
+    let fields = joined(index.fields.iter().map(|(name, _)| *name));
+    let keys: Vec<String> =
+        table.key.iter().map(|key| format!("{} TEXT NOT NULL", quoted(key))).collect();
+    vec![
+        format!(
+            "CREATE TABLE {}(namespace TEXT NOT NULL, {fields}, {})",
+            quoted(&side),
+            keys.join(", ")
+        ),
+        format!(
+            "CREATE INDEX {} ON {}(namespace, {}, {key})",
+            quoted(&format!("{side}_order")),
+            quoted(&side),
+            directed(index)
+        ),
+    ]
 }
 
 fn create_log(log: &Log) -> Vec<String> {

@@ -224,6 +224,7 @@ fn statement<'a>(find: &Find, stretch: &'a Stretch) -> (String, Vec<Box<dyn ToSq
     if find.index.name == BY_TURN.name {
         conditions.push(format!("{} IS NOT NULL", column("turn")));
     }
+    conditions.extend(find.index.unless.map(|field| format!("{} IS NULL", column(field))));
     let mut place = usize::from(scoped);
     for (name, condition) in &stretch.fields {
         let column = column(name);

@@ -1,4 +1,4 @@
-//! The one step of upgrades so far that changes what is there: blobs get numbers.
+//! The one step of upgrades so far that writes anew what is there: blobs get numbers.
 //!
 //! Stores of before had blobs, and their bytes, by namespace and hash. A hash is nowhere near the one
 //! before, so each new blob changed a page of its own in three trees; now it does in one.

@@ -3,6 +3,7 @@
 
 mod damage;
 mod ending;
+mod growing;
 mod numbering;
 mod opening;
 mod reading;
@@ -30,13 +31,13 @@ static THINGS: Table = Table {
     since: 1,
     key: &["name"],
     fields: &[
-        Field { name: "kind", path: &["kind"], many: false },
-        Field { name: "rank", path: &["rank"], many: false },
-        Field { name: "tags", path: &["tags"], many: true },
+        Field::one("kind", &["kind"]),
+        Field::one("rank", &["rank"]),
+        Field::list("tags", &["tags"]),
     ],
     indexes: &[
-        Index { name: "by_kind", fields: &[("kind", Ascending), ("rank", Descending)] },
-        Index { name: "by_tag", fields: &[("tags", Ascending), ("rank", Descending)] },
+        Index::over("by_kind", &[("kind", Ascending), ("rank", Descending)]),
+        Index::over("by_tag", &[("tags", Ascending), ("rank", Descending)]),
     ],
 };
 
