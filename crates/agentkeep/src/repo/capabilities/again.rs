@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::driver::Expect;
 use crate::error::Result;
 use crate::json::Json;
+use crate::model::each_member;
 use crate::repo::plan::{Guard, Held, Plan};
 use crate::schema::{Key, LINKS};
 
@@ -19,7 +20,8 @@ use crate::schema::{Key, LINKS};
 pub(crate) struct Latest {
     link: Key,
     created: i64,
-    invocation: Option<Json>,
+    /// Its JSON.
+    invocation: Option<String>,
 }
 
 /// What a link says of itself.
@@ -42,11 +44,10 @@ impl Marks {
         row: &Json,
         toolset: Option<&Json>,
     ) -> Result<Option<Self>> {
-        let Some(created) = row.member("_ts_created").and_then(|time| time.to_i64()) else {
-            return Ok(None);
-        };
-        let name = name(row, toolset)?;
-        let invocation = row.member("invocationHash");
+        let [agent, of_static, of_runtime, invocation, created] = values(row);
+        let Some(created) = created.and_then(|time| time.parse().ok()) else { return Ok(None) };
+        let name = name([agent, of_static, of_runtime, toolset.map(Json::as_str)])?;
+        let invocation = invocation.map(str::to_owned);
         let latest = Latest { link: link.clone(), created, invocation };
         let before =
             plan.space.remembered::<Latest>(&name).filter(|(known, _)| known.is_before(&latest));
@@ -72,14 +73,33 @@ impl Latest {
     }
 }
 
+/// The agent, the hashes and the time of a link, as they stand in its row.
+fn values(row: &Json) -> [Option<&str>; 5] {
+    const NAMES: [&str; 5] = [
+        "\"agentId\"",
+        "\"staticHash\"",
+        "\"runtimeHash\"",
+        "\"invocationHash\"",
+        "\"_ts_created\"",
+    ];
+    let mut values = [None; 5];
+    each_member(row.as_str(), |name, value| {
+        let length = Json::length_of_first(value);
+        if let Some(place) = NAMES.iter().position(|known| *known == name) {
+            values[place] = Some(&value[..length]);
+        }
+        length
+    });
+    values
+}
+
 /// What links with the same agent, static hash, runtime hash and tools have in common. No link is remembered
 /// by its own id, so this may look like one.
-fn name(row: &Json, toolset: Option<&Json>) -> Result<Key> {
+fn name(values: [Option<&str>; 4]) -> Result<Key> {
     let mut hasher = blake3::Hasher::new();
-    let members = ["agentId", "staticHash", "runtimeHash"].map(|name| row.member(name));
-    for text in members.iter().map(Option::as_ref).chain([toolset]) {
-        // Each ends where it says: they are JSON.
-        hasher.update(text.map_or("null", Json::as_str).as_bytes());
+    for json in values {
+        // Where each ends it says itself.
+        hasher.update(json.unwrap_or("null").as_bytes());
     }
     Key::new(&LINKS, [hasher.finalize().to_hex().as_str()])
 }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use super::again::Marks;
 use super::kept::{Kept, body, damaged, kept, other_row, save};
-use super::toolsets;
+use super::toolsets::{self, Listed};
 use crate::driver::{
     Append, Entry, Expect, Find, Known, NewEntry, Operation, Read, Record, Stretch, Which,
 };
@@ -31,16 +31,18 @@ pub(super) fn key(id: &str) -> Result<Key> {
     Key::new(&LINKS, [id])
 }
 
-/// Plans to record a link; nothing when it is there already, as it is.
+/// Plans to record a link; nothing when it is there already, as it is. Answers the list that has its tools,
+/// which is kept in any case.
 pub(super) async fn plan(
     plan: &mut Plan<'_>,
     op: &OpContext,
     (row, new): &(LinkRow, bool),
     envelope: Option<&str>,
-) -> Result<()> {
+) -> Result<Option<Listed>> {
     let id = row.id().unwrap_or_default();
     let key = key(&id)?;
-    let (rest, toolset) = toolsets::take_out(plan, row).await?;
+    let (rest, listed) = toolsets::take_out(plan, row).await?;
+    let toolset = listed.as_ref().map(Listed::told);
     // As for other rows, the first plan takes it for new.
     if !new
         && plan.again
@@ -49,7 +51,7 @@ pub(super) async fn plan(
         let same =
             known.body.member("row") == Some(rest) && known.body.member("toolset") == toolset;
         plan.expect(Expect::Exists(key), Guard::Retry);
-        return if same { Ok(()) } else { Err(other_row("link", &id)) };
+        return if same { Ok(listed) } else { Err(other_row("link", &id)) };
     }
     let how = save(plan, &key, *new);
     let marks = Marks::of(plan, &key, &rest, toolset.as_ref())?;
@@ -77,7 +79,7 @@ pub(super) async fn plan(
             start: None,
         }));
     }
-    Ok(())
+    Ok(listed)
 }
 
 /// The links in these records, whole.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::toolsets;
+use super::toolsets::{self, Listed};
 use crate::driver::{Blob, FoundBlob, Hash, Want};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
@@ -19,7 +19,7 @@ pub(super) struct Parts {
     pub(super) places: Json,
     /// Each once.
     pub(super) blobs: Vec<Blob>,
-    /// Each once.
+    /// Each once, but for the link's.
     pub(super) toolsets: Vec<(Hash, Json)>,
 }
 
@@ -32,15 +32,15 @@ impl Parts {
     #[cfg(test)]
     fn of(envelope: &Json) -> Self {
         let (none, mut rest) = (Long::default(), String::new());
-        let mut cut = Cut::new(envelope, &none);
+        let mut cut = Cut::new(envelope, &none, None);
         cut.value(&mut rest, envelope.as_str());
         cut.finish(rest)
     }
 
     /// The row with `null` in the place of its envelope, and the envelope. Where long values of the
-    /// envelope stand may be known.
-    pub(super) fn of_row(row: &Json, long: &Long) -> (Json, Self) {
-        let (mut cut, mut envelope) = (Cut::new(row, long), String::with_capacity(INLINE));
+    /// envelope stand may be known, and what the link's tools are called.
+    pub(super) fn of_row(row: &Json, long: &Long, link: Option<&Listed>) -> (Json, Self) {
+        let (mut cut, mut envelope) = (Cut::new(row, long, link), String::with_capacity(INLINE));
         let mut rest = String::with_capacity(INLINE);
         over_members(row.as_str(), &mut rest, |rest, key, value| {
             if key == "\"envelope\"" {
@@ -87,6 +87,8 @@ struct Cut<'a> {
     /// The length of the text that it is cut from, and what is known of long values in it.
     whole: usize,
     long: &'a Long,
+    /// The tools of the link, which are kept anyway.
+    link: Option<&'a Listed>,
     /// Where in the envelope it is.
     path: Vec<&'a str>,
     places: Vec<Json>,
@@ -95,10 +97,10 @@ struct Cut<'a> {
 }
 
 impl<'a> Cut<'a> {
-    fn new(whole: &Json, long: &'a Long) -> Self {
+    fn new(whole: &Json, long: &'a Long, link: Option<&'a Listed>) -> Self {
         let whole = whole.len();
         let (path, places, blobs, toolsets) = Default::default();
-        Self { whole, long, path, places, blobs, toolsets }
+        Self { whole, long, link, path, places, blobs, toolsets }
     }
 
     /// Writes the value that the text begins with to `rest`, without what is long in it; answers
@@ -130,6 +132,9 @@ impl<'a> Cut<'a> {
     /// What stands in two places is kept once.
     fn keep(&mut self, value: &str) -> Hash {
         if TOOL_REFS.contains(&self.path.as_slice()) {
+            if let Some(name) = self.link.and_then(|link| link.name_of(value)) {
+                return name;
+            }
             if let Some((hash, _)) = self.toolsets.iter().find(|(_, refs)| refs.as_str() == value) {
                 return *hash;
             }
@@ -221,7 +226,7 @@ mod tests {
         let row = format!(
             r#"{{"id":"a","envelope":{{"v":"1","runtime":{{"link":{{"n":{{}},"refs":{long}}},"refs":{long}}},"z\"":[{long}],"e":{{"runtime":{long}}}}},"m":{{"x":[]}}}}"#
         );
-        let (rest, parts) = Parts::of_row(&Json::parse(&row).unwrap(), &Long::default());
+        let (rest, parts) = Parts::of_row(&Json::parse(&row).unwrap(), &Long::default(), None);
         assert_eq!(rest.as_str(), r#"{"id":"a","envelope":null,"m":{"x":[]}}"#);
         let cut =
             r#"{"v":"1","runtime":{"link":{"n":{},"refs":null},"refs":null},"z\"":null,"e":null}"#;
@@ -252,8 +257,8 @@ mod tests {
             let row = EnvelopeRow::from_json(Json::parse(&text).unwrap()).unwrap();
             let named = row.with_id("x").unwrap();
             for row in [&row, &named, &EnvelopeRow::stored(row.json().clone())] {
-                let (rest, parts) = Parts::of_row(row.json(), row.long());
-                let (same_rest, same) = Parts::of_row(row.json(), &Long::default());
+                let (rest, parts) = Parts::of_row(row.json(), row.long(), None);
+                let (same_rest, same) = Parts::of_row(row.json(), &Long::default(), None);
                 assert_eq!((&rest, &parts.rest), (&same_rest, &same.rest), "{text}");
                 assert_eq!((&parts.places, &parts.blobs), (&same.places, &same.blobs), "{text}");
                 assert_eq!(parts.places.elements().count(), 3);

@@ -207,11 +207,13 @@ impl Intent for Record {
             let row = (row, false);
             snapshots::plan_transition(plan, op, &row, link_id.as_deref()).await?;
         }
-        if let Some(link) = &self.link {
-            links::plan(plan, op, link, envelope_id.as_deref()).await?;
-        }
+        let listed = match &self.link {
+            Some(link) => links::plan(plan, op, link, envelope_id.as_deref()).await?,
+            None => None,
+        };
         if let Some(envelope) = &self.envelope {
-            snapshots::plan_envelope(plan, op, envelope, link_id.as_deref()).await?;
+            let (link, listed) = (link_id.as_deref(), listed.as_ref());
+            snapshots::plan_envelope(plan, op, envelope, link, listed).await?;
         }
         if let Some(runtime) = &self.runtime {
             snapshots::plan_runtime(plan, op, runtime).await?;

@@ -2,6 +2,7 @@
 
 use super::kept::{Kept, Row, body, damaged, kept, other_row, plain, save};
 use super::parts::{self, Parts};
+use super::toolsets::Listed;
 use super::{links, toolsets};
 use crate::driver::{Expect, Find, Operation, Put, Record};
 use crate::error::{Error, Kind, Result};
@@ -42,7 +43,8 @@ pub(super) async fn plan_runtime(
     (row, new): &(RuntimeSnapshotRow, bool),
 ) -> Result<()> {
     let key = key::<RuntimeSnapshotRow>(&TOOL_SNAPSHOTS, &row.id().unwrap_or_default())?;
-    let (rest, toolset) = toolsets::take_out(plan, row).await?;
+    let (rest, listed) = toolsets::take_out(plan, row).await?;
+    let toolset = listed.as_ref().map(Listed::told);
     let same = |body: &Json| {
         body.member("row").as_ref() == Some(&rest) && body.member("toolset") == toolset
     };
@@ -53,14 +55,16 @@ pub(super) async fn plan_runtime(
     plan.put(key, body(&rest, op, &[("toolset", toolset)]), how)
 }
 
+/// Plans to record an envelope. `listed` is what the same plan keeps of the link's tools.
 pub(super) async fn plan_envelope(
     plan: &mut Plan<'_>,
     op: &OpContext,
     (row, new): &(EnvelopeRow, bool),
     link: Option<&str>,
+    listed: Option<&Listed>,
 ) -> Result<()> {
     let key = key::<EnvelopeRow>(&ENVELOPES, &row.id().unwrap_or_default())?;
-    let (rest, parts) = Parts::of_row(row.json(), Row::long(row));
+    let (rest, parts) = Parts::of_row(row.json(), Row::long(row), listed);
     let same = |body: &Json| {
         body.member("row").as_ref() == Some(&rest)
             && body.member("envelope").as_ref() == Some(&parts.rest)

@@ -20,15 +20,37 @@ fn key(hash: &str) -> Result<Key> {
     Key::new(&TOOLSETS, [hash])
 }
 
-/// The row without its tool references, and the name of the list that has them; a list without
-/// elements stays in the row.
-pub(super) async fn take_out<T: Row>(plan: &mut Plan<'_>, row: &T) -> Result<(Json, Option<Json>)> {
+/// A list that a plan keeps.
+#[derive(Debug)]
+pub(super) struct Listed {
+    name: Hash,
+    refs: Json,
+}
+
+impl Listed {
+    /// What the record says that has the list.
+    pub(super) fn told(&self) -> Json {
+        Json::string(&self.name.to_hex())
+    }
+
+    /// The list's name, if these are its references; it need not be kept once more.
+    pub(super) fn name_of(&self, refs: &str) -> Option<Hash> {
+        (refs.len() <= LONGEST && self.refs.as_str() == refs).then_some(self.name)
+    }
+}
+
+/// The row without its tool references, and the list that has them; a list without elements stays in
+/// the row.
+pub(super) async fn take_out<T: Row>(
+    plan: &mut Plan<'_>,
+    row: &T,
+) -> Result<(Json, Option<Listed>)> {
     let Some(refs) = row.json().member("toolRefs").filter(|refs| refs.as_str() != "[]") else {
         return Ok((row.json().clone(), None));
     };
-    let hash = name(&refs);
-    keep(plan, &hash, &refs).await?;
-    Ok((row.json().with("toolRefs", &Json::null()), Some(Json::string(&hash.to_hex()))))
+    let name = name(&refs);
+    keep(plan, &name, &refs).await?;
+    Ok((row.json().with("toolRefs", &Json::null()), Some(Listed { name, refs })))
 }
 
 /// What a list is called.
