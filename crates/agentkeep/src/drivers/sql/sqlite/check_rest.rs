@@ -2,6 +2,7 @@
 //! floors of versions.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
@@ -15,7 +16,7 @@ use crate::error::Result;
 use crate::schema::Schema;
 
 pub(super) fn check(
-    schema: &Schema,
+    schema: &'static Schema,
     connection: &Connection,
     report: &mut CheckReport,
 ) -> Result<()> {
@@ -42,25 +43,44 @@ pub(super) fn check(
     Ok(())
 }
 
+/// By its name, what it is, and of which table and by which statement.
+type Listed = BTreeMap<String, (String, String)>;
+
 /// Tables, indexes and views against the statements that made them.
-fn tables(schema: &Schema, connection: &Connection, report: &mut CheckReport) -> Result<()> {
-    // Made anew in memory, so that SQLite itself says how it keeps them.
-    let fresh = Connection::open_in_memory().map_err(map)?;
-    for statement in ddl::create(schema) {
-        fresh.execute(&statement, []).map_err(map)?;
-    }
+fn tables(
+    schema: &'static Schema,
+    connection: &Connection,
+    report: &mut CheckReport,
+) -> Result<()> {
     // What others have added is theirs, and nothing that we read.
     let seen = listed(connection)?;
-    for (name, made) in listed(&fresh)? {
-        if seen.get(&name) != Some(&made) {
+    for (name, made) in &*fresh(schema)? {
+        if seen.get(name) != Some(made) {
             report.damaged(format!("SQLite {name}"), "it is not as it was made");
         }
     }
     Ok(())
 }
 
-/// What there is: by its name, what it is, and of which table and by which statement.
-fn listed(connection: &Connection) -> Result<BTreeMap<String, (String, String)>> {
+/// What a new store has, made in memory, so that SQLite itself says how it keeps it. Once for each
+/// schema: making it takes longer than checking a small store.
+fn fresh(schema: &'static Schema) -> Result<Arc<Listed>> {
+    static FRESH: Mutex<Vec<(&Schema, Arc<Listed>)>> = Mutex::new(Vec::new());
+    let mut known = FRESH.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, made)) = known.iter().find(|(of, _)| std::ptr::eq(*of, schema)) {
+        return Ok(Arc::clone(made));
+    }
+    let fresh = Connection::open_in_memory().map_err(map)?;
+    for statement in ddl::create(schema) {
+        fresh.execute(&statement, []).map_err(map)?;
+    }
+    let made = Arc::new(listed(&fresh)?);
+    known.push((schema, Arc::clone(&made)));
+    Ok(made)
+}
+
+/// What there is.
+fn listed(connection: &Connection) -> Result<Listed> {
     let sql = "SELECT name, type, tbl_name || ' ' || ifnull(sql, '') FROM sqlite_schema";
     let mut statement = connection.prepare(sql).map_err(map)?;
     let listed = statement.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))));
