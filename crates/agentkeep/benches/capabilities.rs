@@ -178,7 +178,7 @@ fn insert_turns(plain: &Connection, turns: Vec<(i64, [String; 2])>) {
     }
 }
 
-/// So many turns to a round: each brings both logs into their files, SQLite's own after 1,000 pages, ours
+/// So many turns to a round: most bring both logs into their files, SQLite's own after 1,000 pages, ours
 /// after 4,000; and the first one, which warms up, lets the logs reach their length.
 const TURNS: u64 = 200;
 

@@ -29,7 +29,7 @@ pub(crate) struct Latest {
 pub(super) struct Marks {
     /// That an earlier link of its agent has the static hash, the runtime hash and the tools of it.
     pub(super) again: bool,
-    /// That an earlier link of its agent has its invocation hash.
+    /// That this one also has its invocation hash, or lacks one as it does.
     pub(super) invoked_again: bool,
     /// What it is remembered by.
     name: Key,

@@ -369,7 +369,8 @@ impl<'a> Capabilities<'a> {
     }
 
     /// Which agents used what a hash stands for (an agent, its tools, an invocation, one tool), and
-    /// since when. Costs what there are such agents, not links.
+    /// since when. Costs what there are such agents, not links; for a tool also what there are lists of
+    /// tools with it.
     ///
     /// # Errors
     /// What the driver says.
@@ -382,7 +383,8 @@ impl<'a> Capabilities<'a> {
 
     /// A page of the links that have a hash of this kind, by agent, then by time. The links of such an
     /// agent are looked at from its first use of the hash on, at most about 10,000 for one page: where
-    /// few of them have the hash, a page has fewer than asked for, or none, and still a next one.
+    /// few of them have the hash, a page has fewer than asked for, or none, and still a next one. A page
+    /// costs a query for each agent on it, and for a tool one for each list of tools with it.
     ///
     /// # Errors
     /// `InvalidInput` for a continuation that is damaged or of another hash.

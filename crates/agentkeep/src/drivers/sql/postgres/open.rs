@@ -47,10 +47,11 @@ pub(super) async fn open(schema: &'static Schema, connections: &Connections) -> 
     refuse_change(schema, before, options)?;
     let (client, _told) = connections.single().await?;
     let changing = make(schema, connections, &client, options);
-    let longest = if before == 0 { options.timeout } else { options.timeout.max(UPGRADING) };
+    let upgrades = before > 0 && before < schema.version;
+    let longest = if upgrades { options.timeout.max(UPGRADING) } else { options.timeout };
     let Ok(made) = tokio::time::timeout(longest, changing).await else {
         connections.cancel(client.cancel_token()).await;
-        return Err(super::errors::late());
+        return Err(if upgrades { overlong() } else { super::errors::late() });
     };
     let identity = identity(&made?)?;
     Ok(Opened { identity, before: if before == 0 { schema.version } else { before } })
@@ -59,6 +60,14 @@ pub(super) async fn open(schema: &'static Schema, connections: &Connections) -> 
 /// An upgrade may take so long: indexes over all that is there may be made. Only its waits for locks end
 /// with the deadline of the options.
 const UPGRADING: Duration = Duration::from_hours(1);
+
+/// Most milliseconds that a setting takes.
+const MAX_SETTING: u128 = 2_147_483_647;
+
+fn overlong() -> Error {
+    Error::new(Kind::Timeout, "the upgrade did not end within an hour; nothing was changed")
+        .advice("run what agentkeep schema print shows, which has no deadline")
+}
 
 /// Makes or upgrades under a lock that all openers of this place take.
 async fn make(
@@ -70,7 +79,13 @@ async fn make(
     let run =
         async |sql: &str| client.batch_execute(sql).await.map_err(|error| place(options, &error));
     run("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    run(&format!("SET LOCAL lock_timeout = {}", options.timeout.as_millis().max(1))).await?;
+    let patience = options.timeout.as_millis().clamp(1, MAX_SETTING);
+    run(&format!("SET LOCAL lock_timeout = {patience}")).await?;
+    // The deadline is ours. Where nobody waits any more the server gives up, too, if it can find out.
+    run("SET LOCAL statement_timeout = 0").await?;
+    run("DO $$ BEGIN PERFORM pg_catalog.set_config('client_connection_check_interval', '5s', true); \
+         EXCEPTION WHEN OTHERS THEN NULL; END $$")
+    .await?;
     let lock = format!("agentkeep {}", options.schema);
     let lock: (&(dyn tokio_postgres::types::ToSql + Sync), Type) = (&lock, Type::TEXT);
     let sql = "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))::text";

@@ -39,7 +39,7 @@ pub struct Options {
     pub upgrade: bool,
     /// Most connections at once, apart from those of snapshots and the one that listens.
     pub pool: usize,
-    /// The deadline of every call.
+    /// The deadline of every call. Opening a store of an older format may take an hour.
     pub timeout: Duration,
     /// Whether statements are prepared by name. Where that fails, as behind some poolers, it is
     /// given up by itself.
