@@ -493,10 +493,15 @@ fn values(find: &Find, record: &Record) -> Vec<Vec<Value>> {
     if find.index.name == "turn" {
         return record.turn.iter().map(|turn| vec![Value::text(turn.as_str())]).collect();
     }
+    let declared = |name: &str| find.table.fields.iter().find(|field| field.name == name);
+    let unless = find.index.unless.and_then(declared);
+    let unless = unless.and_then(|declared| field(&record.body, declared.path));
+    if unless.is_some_and(|value| Value::of_json(value.as_str()) != Value::Missing) {
+        return Vec::new();
+    }
     let mut places = vec![Vec::new()];
     for (name, _) in find.index.fields {
-        let declared = find.table.fields.iter().find(|field| field.name == *name);
-        let Some(declared) = declared else { return Vec::new() };
+        let Some(declared) = declared(name) else { return Vec::new() };
         let value = field(&record.body, declared.path);
         let mut here: Vec<Value> = if declared.many {
             value.iter().flat_map(Json::elements).map(|e| Value::of_json(e.as_str())).collect()
