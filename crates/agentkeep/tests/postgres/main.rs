@@ -21,6 +21,7 @@ mod dying;
 mod hints;
 mod limits;
 mod opening;
+mod partitions;
 mod pooler;
 mod rights;
 mod settings;

@@ -274,8 +274,13 @@ BEGIN
         -- Everything is as before the batch: what was refused may be known.
         v_line := SQLERRM;
         IF SQLSTATE <> 'AK001' THEN
-          GET STACKED DIAGNOSTICS v_constraint = CONSTRAINT_NAME;
-          IF NOT v_constraint = ANY(@id indexes@) THEN RAISE; END IF;
+          GET STACKED DIAGNOSTICS v_text = SCHEMA_NAME, v_constraint = CONSTRAINT_NAME;
+          -- A partition's index has a name of its own.
+          SELECT r.relname INTO v_constraint FROM pg_class c
+            JOIN pg_namespace s ON s.oid = c.relnamespace AND s.nspname = v_text
+            JOIN pg_class r ON r.oid = coalesce(pg_partition_root(c.oid), c.oid)
+            WHERE c.relname = v_constraint;
+          IF v_constraint = ANY(@id indexes@) IS NOT TRUE THEN RAISE; END IF;
           v_line := concat_ws(' ', 'no', v_i, 'known');
         END IF;
         IF NOT v_expecting AND b_answers[b] THEN
