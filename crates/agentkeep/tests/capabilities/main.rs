@@ -10,6 +10,7 @@
 mod drivers;
 
 mod again;
+mod checks;
 #[cfg(feature = "capabilities")]
 mod hosts;
 mod lineages;

@@ -2,6 +2,7 @@
 
 mod again;
 mod agents;
+pub(crate) mod check;
 mod kept;
 mod lineage;
 mod links;

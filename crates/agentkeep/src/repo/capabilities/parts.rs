@@ -164,6 +164,28 @@ fn damaged() -> Error {
     Error::new(Kind::Corrupt, "the parts of an envelope are damaged").advice("run check")
 }
 
+/// Each part's path and hash.
+fn placed(places: &Json) -> Result<Vec<(Vec<String>, Hash)>> {
+    let part = |place: Json| {
+        let steps: Option<Vec<String>> = place.elements().map(|step| step.to_text()).collect();
+        let mut path = steps.ok_or_else(damaged)?;
+        let hash = path.pop().ok_or_else(damaged)?;
+        Ok((path, Hash::from_hex(&hash).map_err(|_| damaged())?))
+    };
+    places.elements().map(part).collect()
+}
+
+/// The hashes of blobs, which the record refers to, and those of lists of tool references.
+fn blobs_and_lists(parts: &[(Vec<String>, Hash)], refs: &[Hash]) -> (Vec<Hash>, Vec<Hash>) {
+    let hashes: BTreeSet<Hash> = parts.iter().map(|(_, hash)| *hash).collect();
+    hashes.into_iter().partition(|hash| refs.contains(hash))
+}
+
+/// The lists of tool references among the parts.
+pub(super) fn lists(places: &Json, refs: &[Hash]) -> Result<Vec<Hash>> {
+    Ok(blobs_and_lists(&placed(places)?, refs).1)
+}
+
 /// The envelope that `rest` and `places` stand for. The parts that the record refers to are blobs.
 pub(super) async fn whole(
     space: &Space,
@@ -171,19 +193,11 @@ pub(super) async fn whole(
     places: &Json,
     refs: &[Hash],
 ) -> Result<Json> {
-    let mut parts: Vec<(Vec<String>, Hash)> = Vec::new();
-    for place in places.elements() {
-        let steps: Option<Vec<String>> = place.elements().map(|step| step.to_text()).collect();
-        let mut path = steps.ok_or_else(damaged)?;
-        let hash = path.pop().ok_or_else(damaged)?;
-        parts.push((path, Hash::from_hex(&hash).map_err(|_| damaged())?));
-    }
+    let parts = placed(places)?;
     if parts.is_empty() {
         return Ok(rest.clone());
     }
-    let hashes: BTreeSet<Hash> = parts.iter().map(|(_, hash)| *hash).collect();
-    let (blobs, lists): (Vec<Hash>, Vec<Hash>) =
-        hashes.into_iter().partition(|hash| refs.contains(hash));
+    let (blobs, lists) = blobs_and_lists(&parts, refs);
     let bytes = async {
         match blobs.as_slice() {
             [] => Ok(Vec::new()),

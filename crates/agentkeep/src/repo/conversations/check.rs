@@ -1,10 +1,12 @@
-//! Checking what the driver cannot know: that lineages, sessions and deletions fit together.
+//! Checking what the driver cannot know: that lineages, sessions, deletions and lists of tools fit
+//! together.
 
 use super::lineage::Lineage;
 use super::pending::{Pending, RootKind};
 use crate::driver::{CheckReport, Find};
 use crate::error::Result;
 use crate::json::Json;
+use crate::repo::capabilities;
 use crate::repo::space::Space;
 use crate::schema::{GARBAGE, Key, LINEAGES, NAMESPACES, SESSIONS, STREAMS, check_id};
 
@@ -26,6 +28,7 @@ pub(crate) async fn check(space: &Space) -> Result<CheckReport> {
         // What is still being copied, or removed as a whole, need not fit together.
         if !Pending::load(&space).await?.hides_all() {
             lineages(&space, &mut report).await?;
+            capabilities::check::check(&space, &mut report).await?;
         }
         due(&space, &mut report).await?;
     }
