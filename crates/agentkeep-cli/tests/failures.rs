@@ -128,24 +128,56 @@ fn a_failure_leaves_no_store_behind() {
     assert_eq!(support::names(home.path()), Vec::<String>::new());
 }
 
+/// What only looks, or needs what is there.
+const LOOKING: [&[&str]; 10] = [
+    &["stats"],
+    &["check"],
+    &["sessions", "list"],
+    &["sessions", "show", "s"],
+    &["namespaces", "list"],
+    &["namespaces", "fork", "a", "b"],
+    &["namespaces", "delete", "a", "--yes"],
+    &["export"],
+    &["import", "--undo", "x"],
+    &["schema", "upgrade"],
+];
+
+/// On a server a mistyped name makes no store either.
+#[test]
+fn what_only_looks_makes_no_store_on_a_server() {
+    let unique = std::process::id();
+    for (variable, option) in [("POSTGRES", "schema"), ("REDIS", "base")] {
+        let server = std::env::var(format!("AGENTKEEP_TEST_{variable}")).unwrap_or_default();
+        let required = std::env::var_os("AGENTKEEP_TEST_SERVERS").is_some();
+        assert!(!server.is_empty() || !required, "there is no {variable}, and it was required");
+        if server.is_empty() {
+            eprintln!("SKIPPED what_only_looks_makes_no_store_on_a_server: no {variable}");
+            continue;
+        }
+        let (home, url) = (Home::new(), format!("{server}?{option}=typo_{unique}"));
+        let ran = |args: &[&str]| {
+            let mut command = home.command(&[&["--store", &url], args].concat());
+            support::Ran::of(command.output().unwrap())
+        };
+        for args in LOOKING {
+            let ran = ran(args);
+            assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{url} {args:?}");
+            let told = ["there is no store", "--store"];
+            assert!(told.iter().all(|words| ran.stderr.contains(words)), "{url}: {}", ran.stderr);
+        }
+        assert!(ran(&["init"]).stdout.contains("Made the store"), "{variable}");
+        assert!(ran(&["init"]).stdout.contains("is there already"), "{variable}");
+        assert_eq!(ran(&["check"]).code, 0);
+    }
+}
+
 /// A mistyped name makes no store, whatever the driver.
 #[test]
 fn what_only_looks_makes_no_store() {
     let home = Home::new();
     for url in ["sqlite:create=.db", "file:create=", "file:keep?durability=process"] {
-        for args in [
-            vec!["stats"],
-            vec!["check"],
-            vec!["sessions", "list"],
-            vec!["sessions", "show", "s"],
-            vec!["namespaces", "list"],
-            vec!["namespaces", "fork", "a", "b"],
-            vec!["namespaces", "delete", "a", "--yes"],
-            vec!["export"],
-            vec!["import", "--undo", "x"],
-            vec!["schema", "upgrade"],
-        ] {
-            let mut command = home.command(&[&["--store", url], args.as_slice()].concat());
+        for args in LOOKING {
+            let mut command = home.command(&[&["--store", url], args].concat());
             let ran = support::Ran::of(command.current_dir(home.path()).output().unwrap());
             assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{url} {args:?}");
             let told = ["there is no store", "--store"];

@@ -69,7 +69,8 @@ async fn open(global: &Global) -> Result<Store> {
 /// would then be found sound.
 async fn open_existing(global: &Global) -> Result<Store> {
     let url = &global.store;
-    let kept = ["sqlite:", "file:"].iter().any(|scheme| url.starts_with(scheme));
+    let kept = ["sqlite:", "file:", "postgres:", "postgresql:", "redis:", "rediss:"];
+    let kept = kept.iter().any(|scheme| url.starts_with(scheme));
     let query = url.split_once('?').map_or("", |(_, query)| query);
     if !kept || query.split('&').any(|option| option.starts_with("create=")) {
         return open(global).await;

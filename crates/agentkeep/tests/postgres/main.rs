@@ -27,6 +27,7 @@ mod rights;
 mod settings;
 mod sql;
 mod trips;
+mod unsure;
 mod upgrading;
 
 /// Returns from the test, loudly, where there is no server.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::options::Options;
 use crate::driver::Durability;
 use crate::drivers::server::secret::refuse_open;
-use crate::drivers::server::url::{decoded, hosts, number, set, yes_or_no};
+use crate::drivers::server::url::{
+    decoded, hosts, no_option, number, refuse_open_secret, set, yes_or_no,
+};
 use crate::error::{Error, Kind, Result};
 
 const KNOWN: [&str; 9] = [
@@ -60,6 +62,7 @@ impl Options {
             url.split_once("://").ok_or_else(|| invalid("the store URL names no server"))?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = place.split_once('/').unwrap_or((place, ""));
+        refuse_open_secret(authority, database, query)?;
         let (user, authority) = match authority.rsplit_once('@') {
             Some((user, hosts)) => (user, hosts),
             None => ("", authority),
@@ -111,11 +114,7 @@ impl Options {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decoded(name)?, decoded(value)?);
             if !KNOWN.contains(&name.as_str()) {
-                return Err(Error::new(
-                    Kind::InvalidInput,
-                    format!("redis: has no option {name:?}"),
-                )
-                .advice(format!("there are {}", KNOWN.join(", "))));
+                return Err(no_option("redis", &name, &KNOWN));
             }
             match name.as_str() {
                 "base" => more.base = Some(value),

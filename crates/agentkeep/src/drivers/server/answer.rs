@@ -19,8 +19,8 @@ pub(in crate::drivers) fn answer(
     batch: &Batch,
     first: usize,
 ) -> Result<Result<Committed>> {
-    if let Some(committed) = done(line)? {
-        return Ok(Ok(committed));
+    if let Some(committed) = done(line, entries(batch))? {
+        return if fits(&committed, batch) { Ok(Ok(committed)) } else { Err(strange(line)) };
     }
     let mut words = line.split(' ').skip(1);
     let step = words.next().and_then(|step| step.parse::<usize>().ok());
@@ -29,15 +29,37 @@ pub(in crate::drivers) fn answer(
     Ok(Err(refusal(batch, step, code, words.next().unwrap_or_default())))
 }
 
-/// What was done; `None` for a refusal.
-pub(in crate::drivers) fn done(line: &str) -> Result<Option<Committed>> {
+/// How many entries a batch appends.
+pub(in crate::drivers) fn entries(batch: &Batch) -> usize {
+    let entries = |operation: &Operation| match operation {
+        Operation::Append(append) => append.entries.len(),
+        _ => 0,
+    };
+    batch.operations.iter().map(entries).sum()
+}
+
+/// Whether there is an outcome for each operation, and a number for each entry.
+fn fits(committed: &Committed, batch: &Batch) -> bool {
+    let alike = |(outcome, operation): (&Outcome, &Operation)| match (outcome, operation) {
+        (Outcome::Appended { numbers }, Operation::Append(append)) => {
+            numbers.len() == append.entries.len()
+        }
+        (Outcome::Appended { .. }, _) | (_, Operation::Append(_)) => *outcome == Outcome::LeftOut,
+        _ => true,
+    };
+    committed.outcomes.len() == batch.operations.len()
+        && committed.outcomes.iter().zip(&batch.operations).all(alike)
+}
+
+/// What was done, with no more than `most` numbers in a row; `None` for a refusal.
+pub(in crate::drivers) fn done(line: &str, most: usize) -> Result<Option<Committed>> {
     let mut words = line.split(' ');
     match words.next() {
         Some("ok") => {
             let replayed = words.next() == Some("1");
             let time = words.next().and_then(|time| time.parse().ok());
             let time = time.ok_or_else(|| strange(line))?;
-            let outcomes = words.map(|word| outcome(word).ok_or_else(|| strange(line)));
+            let outcomes = words.map(|word| outcome(word, most).ok_or_else(|| strange(line)));
             let outcomes = outcomes.collect::<Result<_>>()?;
             Ok(Some(Committed { time, replayed, outcomes }))
         }
@@ -46,13 +68,13 @@ pub(in crate::drivers) fn done(line: &str) -> Result<Option<Committed>> {
     }
 }
 
-fn outcome(word: &str) -> Option<Outcome> {
+fn outcome(word: &str, most: usize) -> Option<Outcome> {
     let rest = word.get(1..)?;
     let yes = || Some(rest == "1");
     Some(match word.as_bytes().first()? {
         b'P' => Outcome::Put { version: rest.parse().ok()? },
         b'D' => Outcome::Deleted { existed: yes()? },
-        b'A' => Outcome::Appended { numbers: numbers(rest)? },
+        b'A' => Outcome::Appended { numbers: numbers(rest, most)? },
         b'T' => Outcome::Trimmed { removed: rest.parse().ok()? },
         b'W' => Outcome::Rewritten,
         b'X' => Outcome::Dropped { existed: yes()? },
@@ -64,11 +86,13 @@ fn outcome(word: &str) -> Option<Outcome> {
 }
 
 /// `FIRST-COUNT`, or a list.
-fn numbers(text: &str) -> Option<Vec<u64>> {
+fn numbers(text: &str, most: usize) -> Option<Vec<u64>> {
     match text.split_once('-') {
         Some((first, count)) => {
             let (first, count): (u64, u64) = (first.parse().ok()?, count.parse().ok()?);
-            Some((first..first.checked_add(count)?).collect())
+            let end = first.checked_add(count)?;
+            // There is room for as many as were asked for.
+            (count <= most as u64).then(|| (first..end).collect())
         }
         None => text.split(',').map(|number| number.parse().ok()).collect(),
     }
@@ -84,7 +108,10 @@ fn refusal(batch: &Batch, step: usize, code: &str, found: &str) -> Error {
     }
     match batch.expect.get(step) {
         Some(expect) => of_expect(expect, code, found).of_expectation(step),
-        None => of_operation(batch.operations.get(step - batch.expect.len() - 1), code, found),
+        None => {
+            let place = step.checked_sub(batch.expect.len() + 1);
+            of_operation(place.and_then(|place| batch.operations.get(place)), code, found)
+        }
     }
 }
 
@@ -184,5 +211,63 @@ fn of_operation(operation: Option<&Operation>, code: &str, found: &str) -> Error
         "foreign" => error(Kind::InvalidInput, "it is the record of another namespace".to_owned())
             .advice("write it in a commit of its own namespace"),
         code => strange(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Json;
+    use crate::driver::{Append, Known, NewEntry};
+    use crate::schema::{MESSAGES, Namespace, Stream};
+
+    fn two_entries() -> Batch {
+        let mut batch = Batch::new(Namespace::default());
+        let entry = NewEntry { id: None, body: Json::null(), refs: Vec::new() };
+        let stream = Stream::new("s").unwrap();
+        let (entries, known) = (vec![entry.clone(), entry], Known::Answer);
+        batch.push(Operation::Append(Append {
+            log: &MESSAGES,
+            stream,
+            entries,
+            known,
+            start: None,
+        }));
+        batch
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_no_answer() {
+        let batch = two_entries();
+        let fine = answer("ok 0 5 A7-2", &batch, 1).unwrap().unwrap();
+        assert_eq!(fine.outcomes, [Outcome::Appended { numbers: vec![7, 8] }]);
+        assert!(answer("ok 1 5 L", &batch, 1).unwrap().is_ok());
+        for line in [
+            "ok 0 5 A7-1",
+            "ok 0 5 A7-9000000000000000000",
+            "ok 0 5 A7-60000000000",
+            "ok 0 5 A18446744073709551615-2",
+            "ok 0 5 A7,8,9",
+            "ok 0 5 A7-2 A9-2",
+            "ok 0 5 P1",
+            "ok 0 5",
+            "ok 0",
+            "",
+        ] {
+            assert_eq!(answer(line, &batch, 1).unwrap_err().kind(), Kind::Corrupt, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_no_step_is_no_refusal() {
+        for step in ["0", "1", "3", "18446744073709551615"] {
+            let refused = answer(&format!("no {step} there"), &two_entries(), 0).unwrap();
+            let kind = refused.unwrap_err().kind();
+            assert_eq!(
+                kind,
+                if step == "1" { Kind::AlreadyExists } else { Kind::Corrupt },
+                "{step}"
+            );
+        }
     }
 }

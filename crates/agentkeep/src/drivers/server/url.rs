@@ -21,6 +21,32 @@ pub(in crate::drivers) fn decoded(text: &str) -> Result<String> {
     Ok(decoded.into_owned())
 }
 
+/// Refuses what is most likely a password with characters that end it: else a part of it would be taken for a
+/// host, a database or an option, and be shown as one.
+pub(in crate::drivers) fn refuse_open_secret(
+    authority: &str,
+    database: &str,
+    query: &str,
+) -> Result<()> {
+    let names = || query.split('&').filter_map(|pair| pair.split('=').next());
+    let open = database.contains('@')
+        || names().any(|name| name.contains('@'))
+        || (!authority.contains('@') && query.contains('@'));
+    if !open {
+        return Ok(());
+    }
+    Err(invalid("the store URL has an @ where no user can be")
+        .advice("in a user or a password write / as %2F, ? as %3F, @ as %40 and % as %25"))
+}
+
+/// What an option that is not known is called, if that is a name at all.
+pub(in crate::drivers) fn no_option(driver: &str, name: &str, known: &[&str]) -> Error {
+    let is_name = name.len() <= 20 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let name = if is_name { format!("{name:?}") } else { "of such a name".to_owned() };
+    invalid(format!("{driver}: has no option {name}"))
+        .advice(format!("there are {}", known.join(", ")))
+}
+
 /// A variable of the environment, if it is set and not empty.
 pub(in crate::drivers) fn set(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())

@@ -2,7 +2,7 @@
 
 use super::join::{self, Unit};
 use crate::driver::{Batch, Committed};
-use crate::drivers::server::answer::{answer, done, strange};
+use crate::drivers::server::answer::{answer, done, entries, strange};
 use crate::error::Result;
 
 /// The answers to a group's batches, in its order; `None` for those that were joined and refused
@@ -26,7 +26,8 @@ pub(super) fn answers(
                 batch.expect.len() + 1 + batch.operations.len()
             }
             Unit::Joined(streams) => {
-                if let Some(joined) = done(line)?
+                let most = group.iter().map(|batch| entries(batch)).sum();
+                if let Some(joined) = done(line, most)?
                     && !join::part(group, streams, &joined, &mut answers)
                 {
                     return Err(strange(line));

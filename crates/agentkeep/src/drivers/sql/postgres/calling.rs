@@ -17,6 +17,7 @@ use super::errors::{Fate, fate, late, map};
 use super::join::{Unit, join};
 use super::locks::Locks;
 use super::resolve::{Resolved, resolve, token};
+use super::settings::not_synced;
 use crate::driver::Batch;
 use crate::drivers::server::patience::{ATTEMPTS, pause};
 use crate::error::{Error, Kind};
@@ -266,6 +267,8 @@ impl<'a> Group<'a> {
             Some(Ok(rows)) => match rows.first().map(|row| row.try_get::<_, Option<String>>(0)) {
                 Some(Ok(Some(text))) => return Once::Answered(text),
                 Some(Ok(None)) | None if function == Function::Append => return Once::NotTaken,
+                // The function was not called.
+                None => return Once::Refused(not_synced()),
                 _ => (true, None),
             },
             Some(Err(error)) => match fate(&error) {

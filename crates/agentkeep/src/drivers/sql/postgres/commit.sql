@@ -310,12 +310,12 @@ BEGIN
     INSERT INTO @_commits@(token, time, result) VALUES (p_token, v_time, v_out);
   END IF;
   IF cardinality(v_topics) > 0 THEN
-    -- Who listens holds this lock. Telling takes a lock of the whole server until the commit.
-    IF pg_try_advisory_lock(p_listeners) THEN
-      v_yes := pg_advisory_unlock(p_listeners);
-    ELSIF cardinality(v_topics) > 64 THEN
+    -- Who listens holds this lock. Telling takes a lock of the whole server until the commit. In one
+    -- expression: what is cancelled in between would leave the lock with the session.
+    v_yes := CASE WHEN pg_try_advisory_lock(p_listeners) THEN NOT pg_advisory_unlock(p_listeners) ELSE true END;
+    IF v_yes AND cardinality(v_topics) > 64 THEN
       PERFORM pg_notify(p_channel, '');
-    ELSE
+    ELSIF v_yes THEN
       FOR x IN 1..cardinality(v_topics) LOOP PERFORM pg_notify(p_channel, v_topics[x]); END LOOP;
     END IF;
   END IF;

@@ -18,7 +18,7 @@ use super::locks::{Locks, Names};
 use super::lone::Lone;
 use crate::driver::{Append, Batch, Committed, Expect, Hub, Operation};
 use crate::error::{Error, Kind, Result};
-use crate::schema::{Log, Schema};
+use crate::schema::{Log, Namespace, Schema};
 
 /// Batches in one call,
 const GROUP: usize = 64;
@@ -119,6 +119,11 @@ impl Committer {
         Self { lanes, shared, runtime: Handle::current() }
     }
 
+    /// The runtime that the store was opened in.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     pub(super) async fn commit(&self, batch: Batch) -> Answer {
         self.shared.connections.refuse_if_closed()?;
         let locks = self.shared.names.of(&batch);
@@ -166,7 +171,7 @@ async fn alone(shared: Arc<Shared>, mut lead: Lead, asked: Asked) -> Answer {
     if let Some((lead, group, locks)) = next(lead) {
         tokio::spawn(run(Arc::clone(&shared), lead, group, locks));
     }
-    called(shared);
+    called(&shared, &asked.batch.namespace);
     answer
 }
 
@@ -176,12 +181,15 @@ async fn run(shared: Arc<Shared>, mut lead: Lead, mut group: Vec<Waiting>, mut l
         let asked: Vec<&Asked> = group.iter().map(|waiting| &waiting.asked).collect();
         let answers = together(&shared, &mut lead.alarm, &asked, &locks).await;
         let callers = group.len();
+        let namespace = group.last().map(|last| last.asked.batch.namespace.clone());
         for (Waiting { asked, tell }, answer) in group.into_iter().zip(answers) {
             shared.committed(&asked, &answer);
             // A caller that went away has its commit all the same.
             let _ = tell.send(answer);
         }
-        called(Arc::clone(&shared));
+        if let Some(namespace) = namespace {
+            called(&shared, &namespace);
+        }
         come_back(lead.lane(), callers).await;
         match next(lead) {
             Some(more) => (lead, group, locks) = more,
@@ -223,9 +231,11 @@ fn next(lead: Lead) -> Option<(Lead, Vec<Waiting>, Locks)> {
     Some((lead, group, locks))
 }
 
-fn called(shared: Arc<Shared>) {
+/// Now and then forgets what is old, in the namespace of the call: so those with the most operations
+/// get their turn most often.
+fn called(shared: &Arc<Shared>, namespace: &Namespace) {
     if shared.calls.fetch_add(1, Ordering::Relaxed) % PRUNE == PRUNE - 1 {
-        tokio::spawn(super::resolve::prune(shared));
+        tokio::spawn(super::resolve::prune(Arc::clone(shared), namespace.clone()));
     }
 }
 

@@ -88,12 +88,14 @@ impl Connections {
     pub(super) async fn get(&self) -> Result<Object<Manager>> {
         self.refuse_if_closed()?;
         let connection = self.pool.get().await.map_err(|error| of_pool(&error))?;
-        if Object::metrics(&connection).recycle_count == 0
-            && let Err(error) = Box::pin(self.look_at(&connection)).await
-        {
-            drop(Object::take(connection));
-            return Err(error);
+        if connection.is_looked_at() {
+            return Ok(connection);
         }
+        // Only when it has been looked at does it go back to the pool.
+        let lent = Lent::new(connection);
+        Box::pin(self.look_at(lent.client()?)).await?;
+        let connection = lent.keep().ok_or_else(closed)?;
+        connection.looked_at();
         Ok(connection)
     }
 
@@ -162,10 +164,15 @@ impl Connections {
     }
 
     /// Asks the server to give up what is under way on a connection.
-    pub(super) async fn cancel(&self, cancel: tokio_postgres::CancelToken) {
-        let cancelling = cancel.cancel_query(self.tls.clone());
-        // When it does not come about, resolving waits for what is under way.
-        let _ = tokio::time::timeout(Duration::from_secs(2), cancelling).await;
+    pub(super) fn cancel(
+        &self,
+        cancel: tokio_postgres::CancelToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let tls = self.tls.clone();
+        async move {
+            // When it does not come about, resolving waits for what is under way.
+            let _ = tokio::time::timeout(Duration::from_secs(2), cancel.cancel_query(tls)).await;
+        }
     }
 
     /// Attempts at a read, whose repetition is harmless: see [`reading`].
@@ -235,7 +242,7 @@ impl Attempts<'_> {
             self.made += 1;
             let got = tokio::time::timeout_at(self.deadline, self.connections.get()).await;
             match got.unwrap_or_else(|_| Err(late())) {
-                Ok(connection) => return Ok(Lent(Some(connection))),
+                Ok(connection) => return Ok(Lent::new(connection)),
                 Err(error) if error.kind() == Kind::Unavailable && error.is_retryable() => {
                     self.pause_or(error).await?;
                 }
@@ -256,7 +263,13 @@ impl Attempts<'_> {
                 return Some(Ok(value));
             }
             Ok(Err(failed)) => failed,
-            Err(_) => return Some(Err(late())),
+            Err(_) => {
+                // Else the server would go on with it.
+                if let Ok(client) = lent.client() {
+                    tokio::spawn(self.connections.cancel(client.cancel_token()));
+                }
+                return Some(Err(late()));
+            }
         };
         let error = match failed {
             Failed::Here(error) => {
@@ -291,11 +304,19 @@ impl Attempts<'_> {
 pub(super) struct Lent(Option<Object<Manager>>);
 
 impl Lent {
+    pub(super) fn new(connection: Object<Manager>) -> Self {
+        Self(Some(connection))
+    }
+
+    fn keep(mut self) -> Option<Object<Manager>> {
+        self.0.take()
+    }
+
     pub(super) fn client(&self) -> Result<&Wire> {
         self.0.as_deref().ok_or_else(closed)
     }
 
-    fn give_back(mut self) {
+    pub(super) fn give_back(mut self) {
         drop(self.0.take());
     }
 }

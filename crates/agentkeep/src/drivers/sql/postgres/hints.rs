@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::AsyncMessage;
 use tokio_postgres::types::Type;
 
-use super::connections::{Connections, Told, reading};
+use super::connections::{Connections, Lent, Told, reading};
 use super::errors::map;
 use crate::driver::Hub;
 use crate::drivers::server::patience::pause;
@@ -47,6 +48,8 @@ pub(super) struct Listening {
     pub(super) hub: Hub,
     pub(super) channel: String,
     pub(super) lock: i64,
+    /// The runtime of the store,
+    pub(super) runtime: Handle,
 }
 
 /// The task that listens, started with the first watch.
@@ -60,7 +63,10 @@ impl Hints {
             let mut running = self.0.lock().await;
             if running.as_ref().is_none_or(|(task, _)| task.is_finished()) {
                 let (tell, ready) = watch::channel(false);
-                *running = Some((tokio::spawn(make().run(tell)), ready));
+                let listening = make();
+                // Whoever asks first may have a runtime that ends before the store does.
+                let runtime = listening.runtime.clone();
+                *running = Some((runtime.spawn(listening.run(tell)), ready));
             }
             let Some((_, ready)) = &*running else { return Err(super::errors::closed()) };
             ready.clone()
@@ -178,11 +184,13 @@ impl Listening {
     /// Whether a notification sent on another connection comes.
     async fn hears(&self, told: &mut Told) -> Result<bool> {
         let nonce = format!("test {}", uuid::Uuid::new_v4());
-        let connection = self.connections.get().await?;
+        let lent = Lent::new(self.connections.get().await?);
         let sql = "SELECT pg_catalog.pg_notify($1, $2)::text";
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
             [(&self.channel, Type::TEXT), (&nonce, Type::TEXT)];
-        connection.query_typed(sql, &parameters).await.map_err(|error| map(&error))?;
+        let told_once = lent.client()?.query_typed(sql, &parameters).await;
+        told_once.map_err(|error| map(&error))?;
+        lent.give_back();
         let heard = timeout(TEST, async {
             while let Some(message) = told.recv().await {
                 if let AsyncMessage::Notification(told) = message

@@ -106,13 +106,15 @@ pub(super) struct Lone {
     /// The lock of who listens, and a literal of the channel where he does.
     listeners: i64,
     channel: String,
+    /// A condition of each commit.
+    synced: &'static str,
     statements: Mutex<HashMap<Shape, Arc<str>>>,
 }
 
 impl Lone {
-    pub(super) fn new(place: &str, listeners: i64, channel: &str) -> Self {
+    pub(super) fn new(place: &str, listeners: i64, channel: &str, synced: &'static str) -> Self {
         let (place, channel) = (place.to_owned(), literal(channel));
-        Self { place, listeners, channel, statements: Mutex::default() }
+        Self { place, listeners, channel, synced, statements: Mutex::default() }
     }
 
     /// The statement for a log and the tables of what is expected, with true for a version; `None` for
@@ -140,7 +142,7 @@ impl Lone {
     }
 
     fn text(&self, schema: &Schema, log: &Log, tables: &[(i32, bool)]) -> Option<String> {
-        let Self { place, listeners, channel, .. } = self;
+        let Self { place, listeners, channel, synced, .. } = self;
         let (mut expected, mut at) = (String::new(), FIXED);
         for (table, versioned) in tables {
             let table = schema.tables.get(usize::try_from(*table).ok()?)?;
@@ -166,7 +168,8 @@ impl Lone {
              WHERE h.namespace @=@ $6 AND h.log @=@ '{name}' AND h.stream @=@ $8 \
              AND h.last @<@ {NEAR_THE_END} \
              AND $1::{shared}[] IS NOT NULL AND $2::{own} IS NOT NULL AND $3::{shared}[] IS NOT NULL \
-             AND pg_catalog.current_setting('transaction_isolation') @=@ 'read committed'{expected} \
+             AND pg_catalog.current_setting('transaction_isolation') @=@ 'read committed' \
+             AND {synced}{expected} \
              RETURNING h.no, h.last, h.updated), \
              e AS (INSERT INTO {entries}(stream_no, seq, id, body, time, turn, rewritten, refs) \
              SELECT h.no, h.last, $10, $11::pg_catalog.json, h.updated, $7, NULL, NULL FROM h) \

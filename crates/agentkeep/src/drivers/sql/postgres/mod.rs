@@ -95,12 +95,12 @@ impl Postgres {
         let opened = opened.map_err(|error| error.at(location.clone()))?;
         let names = Names::new(&opened.identity.store_id);
         let place = &connections.options.schema;
+        let synced = settings::synced(durability);
+        let statement = |function: &str, parameters| statement(function, parameters, synced);
         let call = statement(&commit_sql::name(schema, place), commit_sql::PARAMETERS.len() + 1);
         let append = |log: &&Log| {
-            (
-                log.name,
-                statement(&append_sql::name(schema, log, place), append_sql::PARAMETERS.len()),
-            )
+            let function = append_sql::name(schema, log, place);
+            (log.name, statement(&function, append_sql::PARAMETERS.len()))
         };
         let hub = Hub::default();
         let channel = format!("agentkeep_{}", opened.identity.store_id);
@@ -110,7 +110,7 @@ impl Postgres {
             hub: hub.clone(),
             call,
             appends: schema.logs.iter().map(append).collect(),
-            lone: Lone::new(place, names.listeners(), &channel),
+            lone: Lone::new(place, names.listeners(), &channel, synced),
             names,
             channel,
             unusual: AtomicU64::new(0),
@@ -161,10 +161,10 @@ impl Drop for Postgres {
     }
 }
 
-/// The statement that calls a function.
-fn statement(function: &str, parameters: usize) -> Arc<str> {
+/// The statement that calls a function, if the condition holds.
+fn statement(function: &str, parameters: usize, condition: &str) -> Arc<str> {
     let parameters: Vec<String> = (1..=parameters).map(|i| format!("${i}")).collect();
-    format!("SELECT {function}({})", parameters.join(", ")).into()
+    format!("SELECT {function}({}) WHERE {condition}", parameters.join(", ")).into()
 }
 
 fn in_postgres(error: Error) -> Error {
@@ -250,6 +250,7 @@ impl Driver for Postgres {
             hub: self.hub.clone(),
             channel: self.shared.channel.clone(),
             lock: self.shared.names.listeners(),
+            runtime: self.committer.runtime().clone(),
         };
         let ensured = self.hints.ensure(listening);
         let ensured = tokio::time::timeout(self.connections.options.timeout, ensured).await;

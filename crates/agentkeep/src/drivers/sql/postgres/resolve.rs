@@ -2,21 +2,29 @@
 //!
 //! Every call of the commit function leaves its token in `_commits`, in its own transaction. Who
 //! does not know the outcome puts the token there himself: that waits for the call if it is still
-//! under way, finds what it answered if it is done, and else keeps it from ever being done.
+//! under way, finds what it answered if it is done, and else keeps it from ever being done. Tokens
+//! are forgotten in time: after half of that, one that is not there says nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use tokio::time::Instant;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::committer::Shared;
+use super::connections::{Failed, Lent};
 use super::ddl::within;
+use super::options::Options;
+use super::wire::Wire;
 use crate::drivers::server::patience::{GRACE, pause};
+use crate::schema::Namespace;
 
 /// Tokens are kept for at least so long; far longer than any call can take.
 const KEPT_MS: i64 = 2 * 60 * 60 * 1000;
+/// Most that is forgotten at once.
+const PORTION: u32 = 2000;
 /// Operations are kept at least so long,
 const OPERATIONS_MS: i64 = 24 * 60 * 60 * 1000;
 /// and so many of each namespace.
@@ -35,6 +43,27 @@ pub(super) enum Resolved {
 /// A token: new ones at the end, so that old ones are found by their order.
 pub(super) fn token() -> Uuid {
     Uuid::now_v7()
+}
+
+/// The wall clock, in milliseconds: it goes on while the machine sleeps.
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How long tokens are kept.
+fn kept(options: &Options) -> i64 {
+    let longest = i64::try_from(options.timeout.as_millis()).unwrap_or(0);
+    KEPT_MS.max(2 * longest)
+}
+
+/// Whether a token was made so long ago that others may have forgotten it.
+fn may_be_forgotten(token: Uuid, now: i64, kept: i64) -> bool {
+    let made = token.get_timestamp().map_or(0, |made| {
+        let (seconds, nanos) = made.to_unix();
+        i64::try_from(seconds * 1000 + u64::from(nanos / 1_000_000)).unwrap_or(0)
+    });
+    now - made > kept / 2
 }
 
 fn timestamp(ms: i64) -> uuid::Timestamp {
@@ -58,19 +87,29 @@ pub(super) async fn resolve(shared: &Shared, token: Uuid, deadline: Instant) -> 
 }
 
 async fn ask(shared: &Shared, token: Uuid) -> Option<Resolved> {
-    let connection = shared.connections.get().await.ok()?;
-    let table = within(&shared.connections.options.schema, "_commits");
+    // What is given up in the middle may still be under way.
+    let lent = Lent::new(shared.connections.get().await.ok()?);
+    let resolved = asked(shared, lent.client().ok()?, token).await?;
+    lent.give_back();
+    Some(resolved)
+}
+
+async fn asked(shared: &Shared, connection: &Wire, token: Uuid) -> Option<Resolved> {
+    let options = &shared.connections.options;
+    let table = within(&options.schema, "_commits");
     let put = format!(
         "INSERT INTO {table}(token, time, result) VALUES ($1, \
          floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, NULL) ON CONFLICT DO NOTHING \
          RETURNING 1"
     );
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] =
-        [(&token, Type::UUID)];
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&token, Type::UUID)];
     if !connection.query_typed(&put, &parameters).await.ok()?.is_empty() {
-        return Some(Resolved::Not);
+        let forgotten = may_be_forgotten(token, wall(), kept(options));
+        return Some(if forgotten { Resolved::Unknown } else { Resolved::Not });
     }
-    let get = format!("SELECT result FROM {table} WHERE token = $1");
+    // Written, not read: this commit ends when it is as safe as the server's settings say, on its replicas,
+    // too, and so is the one before it, which may have been cancelled while it waited for that.
+    let get = format!("UPDATE {table} SET time = time WHERE token = $1 RETURNING result");
     let rows = connection.query_typed(&get, &parameters).await.ok()?;
     Some(match rows.first()?.try_get(0).ok()? {
         Some(text) => Resolved::Committed(text),
@@ -78,40 +117,61 @@ async fn ask(shared: &Shared, token: Uuid) -> Option<Resolved> {
     })
 }
 
-/// Forgets tokens and operations that are old enough. What fails now is done the next time.
-pub(super) async fn prune(shared: Arc<Shared>) {
-    let _ = prune_now(&shared).await;
+/// Forgets tokens that are old enough, and operations of the namespace. What fails now is done the
+/// next time.
+pub(super) async fn prune(shared: Arc<Shared>, namespace: Namespace) {
+    if let Ok(connection) = shared.connections.get().await {
+        let lent = Lent::new(connection);
+        let pruning = prune_now(&shared, &lent, &namespace);
+        let deadline = shared.connections.deadline();
+        if let Ok(Ok(())) = tokio::time::timeout_at(deadline, pruning).await {
+            lent.give_back();
+        }
+    }
 }
 
-async fn prune_now(shared: &Shared) -> Result<(), super::connections::Failed> {
-    let connection = shared.connections.get().await?;
-    let place = &shared.connections.options.schema;
-    let time = shared.time.load(Ordering::Relaxed);
-    let longest = i64::try_from(shared.connections.options.timeout.as_millis()).unwrap_or(0);
-    let before = time - KEPT_MS.max(2 * longest);
-    let oldest = Uuid::new_v7(timestamp(before));
+/// What is old is old by the time of the last commit, the server's clock and the own one: one of them
+/// may be wrong.
+async fn prune_now(shared: &Shared, lent: &Lent, namespace: &Namespace) -> Result<(), Failed> {
+    let connection = lent.client()?;
+    let options = &shared.connections.options;
+    let time = shared.time.load(Ordering::Relaxed).min(wall());
+    let old = "least($2, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) - $3";
+    let (place, kept) = (&options.schema, kept(options));
+    let oldest = Uuid::new_v7(timestamp(time - kept));
     let commits = within(place, "_commits");
     let sql = format!(
         "DELETE FROM {commits} WHERE token IN (SELECT token FROM {commits} WHERE token < $1 \
-         AND time < $2 ORDER BY token LIMIT 2000)"
+         AND time < {old} ORDER BY token LIMIT {PORTION})"
     );
-    // The server's time decides: a token may come from a clock that is wrong.
-    connection.query_typed(&sql, &[(&oldest, Type::UUID), (&before, Type::INT8)]).await?;
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&oldest, Type::UUID), (&time, Type::INT8), (&kept, Type::INT8)];
+    connection.query_typed(&sql, &parameters).await?;
     let operations = within(place, "_operations");
     let sql = format!(
-        "SELECT DISTINCT namespace FROM (SELECT namespace FROM {operations} WHERE time < $1 \
-         LIMIT 1000) old"
+        "DELETE FROM {operations} WHERE namespace = $1 AND n IN (SELECT n FROM {operations} \
+         WHERE namespace = $1 AND time < {old} AND n <= (SELECT n FROM {operations} \
+         WHERE namespace = $1 ORDER BY n DESC OFFSET $4 LIMIT 1) ORDER BY n LIMIT {PORTION})"
     );
-    let before = time - OPERATIONS_MS;
-    for row in connection.query_typed(&sql, &[(&before, Type::INT8)]).await? {
-        let namespace: String = row.try_get(0)?;
-        let sql = format!(
-            "DELETE FROM {operations} WHERE namespace = $1 AND time < $2 AND n <= (SELECT n FROM \
-             {operations} WHERE namespace = $1 ORDER BY n DESC OFFSET $3 LIMIT 1)"
-        );
-        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-            [(&namespace, Type::TEXT), (&before, Type::INT8), (&OPERATIONS, Type::INT8)];
-        connection.query_typed(&sql, &parameters).await?;
-    }
+    let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&namespace.as_str(), Type::TEXT),
+        (&time, Type::INT8),
+        (&OPERATIONS_MS, Type::INT8),
+        (&OPERATIONS, Type::INT8),
+    ];
+    connection.query_typed(&sql, &parameters).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_says_nothing_when_others_may_have_forgotten_it() {
+        let token = Uuid::new_v7(timestamp(1_000_000));
+        for (now, expected) in [(0, false), (1_000_500, false), (1_000_501, true)] {
+            assert_eq!(may_be_forgotten(token, now, 1000), expected, "{now}");
+        }
+    }
 }

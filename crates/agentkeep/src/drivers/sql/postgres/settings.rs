@@ -51,10 +51,30 @@ pub(super) async fn verify(connection: &ClientWrapper, options: &Options) -> Res
         needs(Kind::DurabilityNotMet, name, text(i)?, needed, text(i)? == needed)
             .map_err(accept_less)?;
     }
-    let needed = "on, remote_apply, remote_write or local";
-    needs(Kind::DurabilityNotMet, "synchronous_commit", text(8)?, needed, text(8)? != "off")
-        .map_err(accept_less)?;
+    synchronous(text(8)?)?;
     Ok(process)
+}
+
+fn synchronous(found: &str) -> Result<()> {
+    let needed = "on, remote_apply, remote_write or local";
+    needs(Kind::DurabilityNotMet, "synchronous_commit", found, needed, found != "off")
+        .map_err(accept_less)
+}
+
+/// The condition of a commit: this setting alone can change under a connection that has been looked at,
+/// for behind a pooler it is what another client has set.
+pub(super) fn synced(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Power => {
+            "pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'off'"
+        }
+        _ => "true",
+    }
+}
+
+/// What a commit is told when its condition does not hold.
+pub(super) fn not_synced() -> Error {
+    synchronous("off").err().unwrap_or_else(|| odd("synchronous_commit"))
 }
 
 fn accept_less(error: Error) -> Error {

@@ -1,6 +1,7 @@
 //! The connections of the pool: the client's library, and the line that its callers drive.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
@@ -19,6 +20,8 @@ pub(super) struct Wire {
     /// The statements that commit, found by where their text stands: to find them by the text itself, some
     /// kilobytes, takes longer than to send them.
     prepared: Mutex<Vec<(Arc<str>, Statement)>>,
+    /// Whether the settings that durability depends on have been looked at here.
+    looked_at: AtomicBool,
 }
 
 impl Wire {
@@ -50,6 +53,14 @@ impl Wire {
         let statement = self.client.prepare_typed(sql, &types(parameters)).await?;
         self.list().push((Arc::clone(sql), statement.clone()));
         Ok(statement)
+    }
+
+    pub(super) fn looked_at(&self) {
+        self.looked_at.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.looked_at.load(Ordering::Relaxed)
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<(Arc<str>, Statement)>> {
@@ -94,7 +105,7 @@ impl managed::Manager for Manager {
         // Those who wait for it are told how it ended.
         let (line, driver) = Line::new(async { drop(connection.await) });
         let client = ClientWrapper::new(client, tokio::spawn(driver));
-        Ok(Wire { client, line, prepared: Mutex::default() })
+        Ok(Wire { client, line, prepared: Mutex::default(), looked_at: AtomicBool::new(false) })
     }
 
     async fn recycle(&self, wire: &mut Wire, _: &Metrics) -> RecycleResult<Error> {
