@@ -72,9 +72,11 @@ pub(crate) enum Command {
     Export(Export),
     /// Copy into another store, on whatever database that is.
     #[command(
-        after_help = "Ids, contents, numbers and attachments stay the same. Each namespace is of one \
-                      moment, and comes all or not at all; after an interruption the same command with \
-                      --keep goes on.\n\nExample:\n  agentkeep copy file:./copy\n  agentkeep copy \
+        after_help = "Ids, contents, numbers and attachments stay the same. Events have the time of the \
+                      copy; consumers stay where they were, but a cursor that a program has kept is good \
+                      for the store that it came from only. Each namespace is of one moment, and comes \
+                      all or not at all; after an interruption the same command with --keep goes \
+                      on.\n\nExample:\n  agentkeep copy file:./copy\n  agentkeep copy \
                       sqlite:./acme.db acme"
     )]
     Copy(Copy),
@@ -155,7 +157,7 @@ pub(crate) enum Command {
 /// `copy`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Copy {
-    /// The store to copy into, made if it is not there: postgres://..., sqlite:..., file:...
+    /// The store to copy into, made if it is not there: postgres://..., redis://..., sqlite:..., file:...
     #[arg(value_name = "URL")]
     pub(crate) to: String,
     /// Only these namespaces.

@@ -97,7 +97,8 @@ async fn opened(url: &str) -> Result<Arc<dyn Driver>> {
 /// it is the SQL for the schema that URLs name by default.
 ///
 /// # Errors
-/// `InvalidInput` for a URL that is wrong, `Unsupported` for a driver that runs no SQL of its user's.
+/// `InvalidInput` for a URL that is wrong, and for a format that this version does not know;
+/// `Unsupported` for a driver that runs no SQL of its user's.
 pub fn sql(url: &str, from: u32) -> Result<Vec<String>> {
     let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
     #[cfg(feature = "postgres")]
@@ -107,6 +108,12 @@ pub fn sql(url: &str, from: u32) -> Result<Vec<String>> {
             Some(_) => Options::from_url(url)?.schema,
             None => "agentkeep".to_owned(),
         };
+        if from > AGENTKEEP.version {
+            let newest = AGENTKEEP.version;
+            let message = format!("there is no format {from}: this agentkeep knows up to {newest}");
+            return Err(Error::new(Kind::InvalidInput, message)
+                .advice("give the format that the store has, or use a newer agentkeep"));
+        }
         return Ok(Postgres::statements(&AGENTKEEP, &place, from));
     }
     let _ = from;

@@ -63,6 +63,10 @@ fn told(written: &Written) -> String {
         text::counted(written.sessions, "session"),
         text::counted(written.messages, "message"),
     );
+    told.push_str(
+        " The form has no place for events, runs, transcripts, capabilities and other namespaces:",
+    );
+    told.push_str(" `copy` takes them.");
     if written.attachments_left_out > 0 {
         let left = text::counted(written.attachments_left_out, "attachment");
         let _ = write!(told, " The bytes of {left} stay behind: the form has no place for them.");

@@ -106,6 +106,26 @@ static SMALL: Schema =
 static LARGE: Schema =
     Schema { name: "test", version: 2, tables: &[&GROWN], logs: &[&NOTES], views: &[] };
 
+/// Run on a store that is newer, it would make it say that it is older than it is.
+#[tokio::test]
+async fn what_is_printed_for_another_format_does_nothing() {
+    needs_server!("upgrading::what_is_printed_for_another_format_does_nothing");
+    let place = Place::new();
+    open(&NEW, &place.url()).await.unwrap().close().await.unwrap();
+    let client = crate::plain().await;
+    let format = format!("\"{}\"._store SET value = '7' WHERE name = 'format'", place.schema);
+    client.batch_execute(&format!("UPDATE {format}")).await.unwrap();
+    for statement in Postgres::statements(&NEW, &place.schema, 1) {
+        // As a shell does it, which goes on.
+        let _ = client.batch_execute(&statement).await;
+    }
+    let error = open(&NEW, &place.url()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NewerFormat, "{error}");
+    let newer = agentkeep::schema::AGENTKEEP.version + 1;
+    let error = agentkeep::urls::sql("postgres", newer).unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidInput, "{error}");
+}
+
 /// A field more, and an index that leaves records out: also for who may only run what is printed.
 #[tokio::test]
 async fn a_table_that_there_was_grows() {

@@ -154,6 +154,21 @@ async fn newer_and_damaged_stores_are_refused() {
     }
 }
 
+/// A new store in its place would be found sound, with all that it holds.
+#[tokio::test]
+async fn a_store_that_has_lost_its_name_is_not_made_anew() {
+    needs!(Single, "opening::a_store_that_has_lost_its_name_is_not_made_anew");
+    let place = Place::new(Form::Single);
+    prepared(&place.url()).await.close().await.unwrap();
+    let key = format!("{}:store", place.base);
+    redis::cmd("DEL").arg(&key).exec(&mut plain()).unwrap();
+    let there = crate::fixture::keys(&mut plain(), &place.base);
+    let error = refused(&place.url()).await;
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    assert!(error.to_string().contains(&key), "{error}");
+    assert_eq!(crate::fixture::keys(&mut plain(), &place.base), there);
+}
+
 static FIRST: Table = Table { name: "first", since: 1, key: &["id"], fields: &[], indexes: &[] };
 static LATER: Table = Table { name: "later", since: 2, key: &["id"], fields: &[], indexes: &[] };
 static NOTES: Log = Log { name: "notes", since: 1 };

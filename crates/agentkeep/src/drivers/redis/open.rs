@@ -2,7 +2,7 @@
 //! processes may do it at once.
 
 use super::errors::strange;
-use super::keys::{probes, store};
+use super::keys::{namespaces, probes, store};
 use super::link::Link;
 use super::scripts::Scripts;
 use crate::error::{Error, Kind, Result};
@@ -23,14 +23,25 @@ pub(super) async fn open(schema: &Schema, link: &Link, scripts: &Scripts) -> Res
     link.ask(&scripts.probe, &probes(&options.base), &[channel]).await?;
     let yes = |yes| if yes { "yes" } else { "no" };
     let (version, id) = (schema.version.to_string(), uuid::Uuid::new_v4().simple().to_string());
-    let arguments = [schema.name, &version, &id, yes(options.create), yes(options.upgrade)];
-    let answer = link.ask(&scripts.open, std::slice::from_ref(&key), &arguments).await;
-    let answer = answer.map_err(|error| match error.kind() {
-        Kind::Corrupt => not_ours(&key).caused_by(error),
-        _ => error,
-    })?;
-    let facts: Vec<Option<String>> =
-        redis::from_redis_value(answer).map_err(|_| strange("the store"))?;
+    let ask = async |create| {
+        let arguments = [schema.name, &version, &id, yes(create), yes(options.upgrade)];
+        let answer = link.ask(&scripts.open, std::slice::from_ref(&key), &arguments).await;
+        let answer = answer.map_err(|error| match error.kind() {
+            Kind::Corrupt => not_ours(&key).caused_by(error),
+            _ => error,
+        })?;
+        redis::from_redis_value::<Vec<Option<String>>>(answer).map_err(|_| strange("the store"))
+    };
+    let is_there = |facts: &[Option<String>]| facts.iter().take(4).any(Option::is_some);
+    let mut facts = ask(false).await?;
+    if options.create && !is_there(&facts) {
+        // Another one may have made it in between.
+        let remains = remains(link).await?;
+        facts = ask(!remains).await?;
+        if remains && !is_there(&facts) {
+            return Err(no_store_but_namespaces(key));
+        }
+    }
     let [name, format, store_id, epoch, before] = facts.as_slice() else {
         return Err(strange("the store"));
     };
@@ -72,6 +83,19 @@ pub(super) async fn open(schema: &Schema, link: &Link, scripts: &Scripts) -> Res
         epoch: number(epoch).ok_or_else(|| no_fact("epoch"))?.into(),
         before: number(before).unwrap_or(format),
     })
+}
+
+/// Whether there are namespaces: without a store, a new one would be taken for whole.
+async fn remains(link: &Link) -> Result<bool> {
+    let mut exists = redis::cmd("EXISTS");
+    exists.arg(namespaces(&link.options.base));
+    Ok(link.command(&exists).await? != redis::Value::Int(0))
+}
+
+fn no_store_but_namespaces(key: String) -> Error {
+    Error::new(Kind::Corrupt, "the store does not say what it is, but there are namespaces")
+        .at(key)
+        .advice("restore the server from a backup, or name another base with base=")
 }
 
 fn not_ours(key: &str) -> Error {

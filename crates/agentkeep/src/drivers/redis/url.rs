@@ -10,7 +10,8 @@ use super::options::Options;
 use crate::driver::Durability;
 use crate::drivers::server::secret::refuse_open;
 use crate::drivers::server::url::{
-    decoded, hosts, no_option, number, refuse_open_secret, set, yes_or_no,
+    decoded, durability, hosts, no_option, not_encrypted, number, refuse_open_secret, set,
+    yes_or_no,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -94,6 +95,9 @@ impl Options {
             root_certificates: None,
         };
         let More { base, passfile } = options.read_query(query)?;
+        if options.root_certificates.is_some() && !options.tls {
+            return Err(not_encrypted("tls_ca", "write rediss: instead of redis:"));
+        }
         if options.password.is_none() {
             options.password = match passfile {
                 Some(path) => Some(password_in(&path)?),
@@ -146,14 +150,6 @@ fn base(value: String) -> Result<String> {
     }
     Err(Error::new(Kind::InvalidInput, "base= is no beginning of keys")
         .advice(format!("it has 1 to {MAX_BASE} bytes, no braces and no control characters")))
-}
-
-fn durability(value: &str) -> Result<Durability> {
-    match value.parse() {
-        Ok(found @ (Durability::Power | Durability::Process)) => Ok(found),
-        _ => Err(Error::new(Kind::InvalidInput, "durability= is not known")
-            .advice("write durability=power or durability=process")),
-    }
 }
 
 fn settings(value: &str) -> Result<bool> {

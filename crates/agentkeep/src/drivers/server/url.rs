@@ -5,6 +5,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::driver::Durability;
 use crate::error::{Error, Kind, Result};
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -60,6 +61,20 @@ pub(in crate::drivers) fn yes_or_no(name: &str, value: &str) -> Result<bool> {
         _ => Err(invalid(format!("{name}= is neither yes nor no"))
             .advice(format!("write {name}=yes or {name}=no"))),
     }
+}
+
+/// How safe an acknowledged commit is to be: on a server there is no third way.
+pub(in crate::drivers) fn durability(value: &str) -> Result<Durability> {
+    match value.parse() {
+        Ok(found @ (Durability::Power | Durability::Process)) => Ok(found),
+        _ => Err(invalid("durability= is not known")
+            .advice("write durability=power or durability=process")),
+    }
+}
+
+/// For certificates that would not be looked at.
+pub(in crate::drivers) fn not_encrypted(option: &str, advice: &str) -> Error {
+    invalid(format!("{option}= is given, but the connection would not be encrypted")).advice(advice)
 }
 
 /// A number from 1 to `most`.

@@ -128,7 +128,10 @@ pub(super) fn of_pool(error: &PoolError) -> Error {
         PoolError::Backend(error) => map(error),
         PoolError::Timeout(_) => {
             Error::new(Kind::Timeout, "no connection to PostgreSQL came free or about in time")
-                .advice("allow more with pool=N, or more time with timeout=SECONDS")
+                .advice(
+                    "is it PostgreSQL that listens there? where many calls wait, allow more with \
+                     pool=N, or more time with timeout=SECONDS",
+                )
         }
         PoolError::Closed => closed(),
         PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {

@@ -133,12 +133,19 @@ pub(super) fn statements(schema: &Schema, place: &str, before: u32) -> Vec<Strin
 /// The same for who runs them by hand, in one transaction.
 pub(super) fn script(schema: &Schema, place: &str, before: u32) -> Vec<String> {
     let mut script = vec!["BEGIN".to_owned()];
+    let (store, version) = (within(place, "_store"), schema.version);
+    if before > 0 {
+        // For a store of another format it is the wrong text: nothing of it is done.
+        script.push(format!(
+            "DO $agentkeep$ BEGIN IF NOT EXISTS (SELECT FROM {store} WHERE name = 'format' \
+             AND value = '{before}') THEN RAISE EXCEPTION 'the store does not have format {before}'; \
+             END IF; END $agentkeep$"
+        ));
+    }
     script.extend(statements(schema, place, before));
     if before == 0 {
         script.push(facts(schema, place));
     } else {
-        let store = within(place, "_store");
-        let version = schema.version;
         script.push(format!("UPDATE {store} SET value = '{version}' WHERE name = 'format'"));
     }
     script.push("COMMIT".to_owned());

@@ -10,7 +10,7 @@ use super::options::{Options, Tls};
 use super::passfile;
 use crate::driver::Durability;
 use crate::drivers::server::url::{
-    self, decoded, no_option, number, refuse_open_secret, set, yes_or_no,
+    self, decoded, durability, no_option, not_encrypted, number, refuse_open_secret, set, yes_or_no,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -83,12 +83,20 @@ impl Options {
         };
         options.database =
             database.or_else(|| set("PGDATABASE")).unwrap_or_else(|| options.user.clone());
-        let mut more =
-            More { mode: set("PGSSLMODE"), hosts: hosts.to_owned(), schema: None, passfile: None };
+        let mut more = More {
+            mode: set("PGSSLMODE"),
+            hosts: hosts.to_owned(),
+            schema: None,
+            passfile: None,
+            certificates: false,
+        };
         options.read_query(query, &mut more)?;
         options.schema = more.schema.clone().unwrap_or_else(|| "agentkeep".to_owned());
         options.hosts = hosts_of(&more.hosts)?;
         options.tls = tls(more.mode.as_deref(), &options.hosts)?;
+        if more.certificates && options.tls == Tls::Disable {
+            return Err(not_encrypted("sslrootcert", "add sslmode=verify-full"));
+        }
         if options.password.is_none() {
             options.password = set("PGPASSWORD");
         }
@@ -108,7 +116,7 @@ impl Options {
             }
             match name.as_str() {
                 "schema" => more.schema = Some(schema(value)?),
-                "durability" => self.durability = value.parse()?,
+                "durability" => self.durability = durability(&value)?,
                 "create" => self.create = yes_or_no(&name, &value)?,
                 "upgrade" => self.upgrade = yes_or_no(&name, &value)?,
                 "prepare" => self.prepare = yes_or_no(&name, &value)?,
@@ -120,7 +128,10 @@ impl Options {
                 "host" => more.hosts = value,
                 "passfile" => more.passfile = Some(PathBuf::from(value)),
                 "sslmode" => more.mode = Some(value),
-                _ => self.root_certificates = Some(PathBuf::from(value)),
+                _ => {
+                    more.certificates = true;
+                    self.root_certificates = Some(PathBuf::from(value));
+                }
             }
             if seen.contains(&name) {
                 return Err(invalid(format!("the option {name} stands twice in the store URL")));
@@ -137,6 +148,8 @@ struct More {
     hosts: String,
     schema: Option<String>,
     passfile: Option<PathBuf>,
+    /// Whether the URL, not the environment, names certificates.
+    certificates: bool,
 }
 
 fn schema(value: String) -> Result<String> {
@@ -234,6 +247,8 @@ mod tests {
             "postgres://u:secret@h/d?schema=pg_secret",
             "postgres://u:secret@h/d?option=1",
             "postgres://u:secret@h/d?pool=1&pool=1",
+            "postgres://u:secret@h/d?durability=none",
+            "postgres://u:secret@127.0.0.1/d?sslrootcert=/secret",
             "postgres://u:pa?secret@h/d",
             "postgres://u:pa?x=secret@h/d",
             "postgres://u:99/secret@h/d",
