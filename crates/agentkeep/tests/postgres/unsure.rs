@@ -70,7 +70,7 @@ async fn commits_heed_synchronous_commit_as_it_is() {
     let container = agentkeep::Container::new("d").unwrap();
     let others = [
         store.messages("s").add_many(several()).await.map(|_| ()),
-        store.containers().save(container.clone()).await.map(|_| ()),
+        store.containers().save(container.clone()).await,
     ];
     for error in others.into_iter().map(Result::unwrap_err).chain([error]) {
         assert_eq!(error.kind(), Kind::DurabilityNotMet, "{error}");

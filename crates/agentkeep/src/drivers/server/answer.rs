@@ -106,13 +106,11 @@ fn refusal(batch: &Batch, step: usize, code: &str, found: &str) -> Error {
             .at(place)
             .advice("take a new operation id for a new change");
     }
-    match batch.expect.get(step) {
-        Some(expect) => of_expect(expect, code, found).of_expectation(step),
-        None => {
-            let place = step.checked_sub(batch.expect.len() + 1);
-            of_operation(place.and_then(|place| batch.operations.get(place)), code, found)
-        }
+    if let Some(expect) = batch.expect.get(step) {
+        return of_expect(expect, code, found).of_expectation(step);
     }
+    let place = step.checked_sub(batch.expect.len() + 1);
+    of_operation(place.and_then(|place| batch.operations.get(place)), code, found)
 }
 
 fn of_expect(expect: &Expect, code: &str, found: &str) -> Error {
