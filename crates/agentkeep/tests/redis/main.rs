@@ -25,6 +25,7 @@ mod heads;
 mod moving;
 mod opening;
 mod settings;
+mod snapshots;
 mod trips;
 
 /// Returns from the test, loudly, where there is no server.
