@@ -22,6 +22,7 @@ mod failover;
 mod foreign;
 mod grouped;
 mod heads;
+mod hints;
 mod moving;
 mod opening;
 mod settings;
