@@ -26,6 +26,7 @@ mod hints;
 mod moving;
 mod opening;
 mod settings;
+mod slots;
 mod snapshots;
 mod trips;
 
