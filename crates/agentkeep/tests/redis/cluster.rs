@@ -1,5 +1,7 @@
 //! A cluster: where keys lie, and that a store is whole there.
 
+use std::sync::atomic::Ordering;
+
 use agentkeep::driver::{
     Append, Batch, Blob, Driver as _, Expect, Known, NewEntry, Operation, Put, Save,
 };
@@ -11,7 +13,10 @@ use agentkeep::schema::{
 use agentkeep::{Json, Kind, Store};
 
 use crate::fixture::{Form, Place, keys, nodes};
+use crate::grouped::{add, open, texts, told, warm};
 use crate::needs;
+use crate::servers::own::Server;
+use crate::servers::proxy::{Proxy, Way};
 use crate::servers::{named, prepared, said};
 
 /// As the cluster's specification says: CRC-16 of what stands in the first braces.
@@ -39,7 +44,7 @@ fn slots_are_those_of_the_specification() {
 }
 
 /// Everything that a commit can do, in one.
-fn batch(namespace: &str) -> Batch {
+pub(crate) fn batch(namespace: &str) -> Batch {
     let mut batch = Batch::new(Namespace::new(namespace).unwrap());
     batch.operation = Some(OperationId::new("{op}").unwrap());
     batch.turn = Some(Turn::new("}turn{").unwrap());
@@ -150,4 +155,79 @@ async fn namespaces_are_copied_and_exported_between_nodes() {
     let again = Store::open(&place.url()).await.unwrap();
     assert_eq!(said(&again, "s").await, expected);
     again.close().await.unwrap();
+}
+
+/// How many calls of scripts came to the nodes.
+fn calls(nodes: &mut [redis::Connection]) -> usize {
+    let of_node = |node: &mut redis::Connection| {
+        let said: String = redis::cmd("INFO").arg("commandstats").query(node).unwrap();
+        let count = |line: &str| {
+            let rest = line.strip_prefix("cmdstat_eval")?;
+            let calls = rest.split_once("calls=")?.1.split_once(',')?.0;
+            calls.parse::<usize>().ok()
+        };
+        said.lines().filter_map(count).sum::<usize>()
+    };
+    nodes.iter_mut().map(of_node).sum()
+}
+
+/// A node as `CLUSTER SLOTS` tells of it.
+type Node = (String, u16, String, redis::Value);
+
+/// Puts proxies before all nodes, and has the nodes tell everybody to come by them.
+async fn behind_proxies(hosts: &str, nodes: &mut [redis::Connection]) -> Vec<Proxy> {
+    let mut proxies = Vec::new();
+    for (host, node) in hosts.split(',').zip(&mut *nodes) {
+        let proxy = Proxy::start(host.to_owned()).await;
+        let mut cmd = redis::cmd("CONFIG");
+        cmd.arg("SET").arg("cluster-announce-port").arg(proxy.port).exec(node).unwrap();
+        proxies.push(proxy);
+    }
+    for node in nodes {
+        // There is nothing that could be waited for.
+        loop {
+            let ranges: Vec<(u16, u16, Node)> =
+                redis::cmd("CLUSTER").arg("SLOTS").query(node).unwrap();
+            let told = |port| proxies.iter().any(|proxy| proxy.port == port);
+            if ranges.iter().all(|(_, _, node)| told(node.1)) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+    proxies
+}
+
+/// What the client sends again by itself could have happened before, and nobody would be told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_sends_no_commit_again_by_itself() {
+    needs!(Cluster, "cluster::the_client_sends_no_commit_again_by_itself");
+    let server = Server::start("redis-cluster", "again");
+    let (login, hosts) = server.url.rsplit_once('@').unwrap();
+    let node = |host: &str| {
+        redis::Client::open(format!("{login}@{host}")).unwrap().get_connection().unwrap()
+    };
+    let mut nodes: Vec<redis::Connection> = hosts.split(',').map(node).collect();
+    let proxies = behind_proxies(hosts, &mut nodes).await;
+    let driver = open(&format!("{login}@127.0.0.1:{}", proxies[0].port)).await;
+    warm(&driver, &["a"]).await;
+    let cuts = || proxies.iter().any(|proxy| proxy.counts.cuts.load(Ordering::SeqCst) > 0);
+    let (sent, came) = (driver.sent(), calls(&mut nodes));
+    for proxy in &proxies {
+        proxy.counts.cut_after(Way::ToClient, 0);
+    }
+    let once = async {
+        while !cuts() {
+            tokio::task::yield_now().await;
+        }
+        for proxy in &proxies {
+            proxy.counts.no_cut();
+        }
+    };
+    let (answer, ()) = futures_util::future::join(driver.commit(add("a", "", "once")), once).await;
+    answer.unwrap();
+    let (sent, came) = (driver.sent() - sent, calls(&mut nodes) - came);
+    assert!((2..=sent).contains(&came), "{came} calls came, {sent} were sent");
+    assert_eq!(texts(&told(&driver, &MESSAGES, "a").await), [(1, "first"), (2, "once")]);
+    assert!(driver.check().await.unwrap().is_sound());
 }

@@ -1,8 +1,9 @@
 //! What somebody changed by hand is found, and never read as something else.
 
 use agentkeep::Kind;
+use agentkeep::driver::Driver as _;
 
-use crate::fixture::{Form, Place};
+use crate::fixture::{Form, Place, keys};
 use crate::servers::{named, prepared};
 use crate::{needs, plain};
 
@@ -87,4 +88,33 @@ async fn a_damaged_entry_is_no_message() {
     change(&entries, |row| row.replace("\"a\"", "\"b\""));
     let error = store.messages("s").all().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+}
+
+/// A commit that cannot be written whole is not written in part.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_another_kind_leaves_no_half_of_a_commit() {
+    needs!(Single, "damage::a_key_of_another_kind_leaves_no_half_of_a_commit");
+    for suffix in [
+        "operations:times",
+        "index:_streams:key",
+        "index:_blobs:key",
+        "index:_blobs:by_unreferenced",
+        "index:images:key",
+        "index:images:turn",
+        "entries:messages:{stream}:{x}",
+        "ids:messages:{stream}:{x}",
+        "turns:messages",
+    ] {
+        let place = Place::new(Form::Single);
+        let driver = crate::grouped::open(&place.url()).await;
+        let own = format!("{}:{{default}}", place.base);
+        let key = format!("{own}:{suffix}");
+        redis::cmd("RPUSH").arg(&key).arg("x").exec(&mut plain()).unwrap();
+        let error = driver.commit(crate::cluster::batch("default")).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Corrupt, "{suffix}: {error}");
+        assert_eq!(keys(&mut plain(), &own), [key.clone().into_bytes()], "{suffix}");
+        redis::cmd("DEL").arg(&key).exec(&mut plain()).unwrap();
+        driver.commit(crate::cluster::batch("default")).await.unwrap();
+        assert!(driver.check().await.unwrap().is_sound(), "{suffix}");
+    }
 }

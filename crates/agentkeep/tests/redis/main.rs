@@ -22,9 +22,12 @@ mod failover;
 mod foreign;
 mod grouped;
 mod heads;
+mod hints;
 mod moving;
 mod opening;
 mod settings;
+mod slots;
+mod snapshots;
 mod trips;
 
 /// Returns from the test, loudly, where there is no server.

@@ -20,7 +20,8 @@ async fn settings_of_the_server_are_held_against_what_was_asked() {
     for (setting, value, needed, less) in [
         ("appendonly", "no", "yes", true),
         ("appendfsync", "everysec", "always", true),
-        ("maxmemory-policy", "volatile-lru", "noeviction", true),
+        ("no-appendfsync-on-rewrite", "yes", "no", true),
+        ("maxmemory-policy", "volatile-lru", "noeviction", false),
         ("maxmemory-policy", "allkeys-lru", "noeviction", false),
     ] {
         set(&server, setting, value);
@@ -39,6 +40,32 @@ async fn settings_of_the_server_are_held_against_what_was_asked() {
     Store::open(&server.url).await.unwrap().close().await.unwrap();
 }
 
+/// Until the file has been written for the first time, nothing would be there after a crash.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_only_begun_keeps_nothing() {
+    needs!(Single, "settings::a_file_that_is_only_begun_keeps_nothing");
+    let server = Server::start("redis", "begun");
+    set(&server, "appendonly", "no");
+    redis::cmd("SET").arg("other").arg("x").exec(&mut at(&server)).unwrap();
+    // The child takes 100 seconds for this key.
+    set(&server, "rdb-key-save-delay", "100000000");
+    set(&server, "appendonly", "yes");
+    let error = Store::open(&server.url).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::DurabilityNotMet, "{error}");
+    assert!(error.to_string().contains("aof_rewrite_in_progress is 1; needed: 0"), "{error}");
+    assert!(error.is_retryable());
+    let less = format!("{}?durability=process", server.url);
+    Store::open(&less).await.unwrap().close().await.unwrap();
+    // This ends the child.
+    set(&server, "appendonly", "no");
+    set(&server, "rdb-key-save-delay", "0");
+    set(&server, "appendonly", "yes");
+    // There is nothing that could be waited for but that it may be opened.
+    while let Err(error) = Store::open(&server.url).await {
+        assert_eq!(error.kind(), Kind::DurabilityNotMet, "{error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hides_its_settings_needs_the_users_word() {
     needs!(Single, "settings::a_server_that_hides_its_settings_needs_the_users_word");
@@ -51,6 +78,7 @@ async fn a_server_that_hides_its_settings_needs_the_users_word() {
     let error = Store::open(&url).await.unwrap_err();
     assert_eq!(error.kind(), Kind::DurabilityNotMet, "{error}");
     assert!(error.to_string().contains("hidden") && !format!("{error:?}").contains("sEcReT"));
+    assert!(error.advice_text().unwrap().contains("no-appendfsync-on-rewrite no"), "{error:?}");
     for options in ["durability=process", "settings=stated"] {
         Store::open(&format!("{url}?{options}")).await.unwrap().close().await.unwrap();
     }

@@ -20,6 +20,9 @@ use crate::error::Error;
 /// The server forgets a client's slots after so long: longer than any call can be under way.
 pub(super) const KEPT: Duration = Duration::from_hours(4);
 
+/// How often a commit is tried in a cluster, where it is refused while its slot moves or has no master.
+const IN_CLUSTER: u32 = 3 * ATTEMPTS;
+
 /// What is sent.
 pub(super) struct Call<'a> {
     pub(super) keys: Vec<String>,
@@ -54,10 +57,11 @@ impl Calling<'_> {
         let Self { script, call, deadline, .. } = self;
         let known = called(script, true, &call.keys, &call.arguments);
         let (mut made, mut sent) = (0, false);
+        let attempts = if self.link.is_clustered() { IN_CLUSTER } else { ATTEMPTS };
         loop {
             made += 1;
             let whole = || called(script, false, &call.keys, &call.arguments);
-            let error = match self.send(&known, whole, deadline).await {
+            let error = match self.send((&known, true), whole, deadline).await {
                 Ok(value) => {
                     let text = redis::from_redis_value(value);
                     let text = text.map_err(|_| Failure::Not(strange("a commit")))?;
@@ -82,7 +86,7 @@ impl Calling<'_> {
                 }
             };
             let out_of_time = Instant::now() + pause(made) > deadline || self.link.is_closed();
-            if !sent && (made >= ATTEMPTS || out_of_time) {
+            if !sent && (made >= attempts || out_of_time) {
                 return Err(Failure::Not(error));
             }
             if out_of_time {
@@ -94,12 +98,12 @@ impl Calling<'_> {
 
     async fn send(
         &self,
-        known: &Cmd,
+        (known, commit): (&Cmd, bool),
         whole: impl Fn() -> Cmd,
         deadline: Instant,
     ) -> Result<Value, Failed> {
-        match self.link.send(known, true, deadline).await {
-            Err(Failed::NoScript) => self.link.send(&whole(), true, deadline).await,
+        match self.link.send(known, commit, deadline).await {
+            Err(Failed::NoScript) => self.link.send(&whole(), commit, deadline).await,
             answer => answer,
         }
     }
@@ -115,7 +119,7 @@ impl Calling<'_> {
         }
     }
 
-    /// What became of the call; if it has not happened, it never will.
+    /// What became of the call; if it has not happened, it never will. This may be asked again and again.
     async fn resolve(&self) -> Result<String, Failure> {
         let deadline = self.deadline.max(Instant::now()) + GRACE;
         let keys = std::slice::from_ref(&self.calls);
@@ -127,7 +131,7 @@ impl Calling<'_> {
         while !self.link.is_closed() {
             made += 1;
             let whole = || called(script, false, keys, &arguments);
-            if let Ok(value) = self.send(&known, whole, deadline).await {
+            if let Ok(value) = self.send((&known, false), whole, deadline).await {
                 let text: String = redis::from_redis_value(value)
                     .map_err(|_| Failure::Not(strange("a commit")))?;
                 return match text.as_str() {

@@ -26,7 +26,7 @@ pub(super) async fn check(
 ) -> Result<CheckReport> {
     let namespace = &Namespace::default();
     let space = Space::new(&link.options.base, namespace);
-    let at = &Place { schema, link, scripts, namespace, space, names: None };
+    let at = &Place { schema, link, scripts, namespace, space, names: None, alive: None };
     let mut report = CheckReport::default();
     let all = names(at, (b"-".to_vec(), b"+".to_vec()), false, usize::MAX >> 1).await;
     let all = match all {
@@ -92,12 +92,9 @@ impl Look<'_> {
     ) -> Result<T> {
         // Each question prolongs the copy.
         self.copy.place(self.at.namespace).await?;
-        let mut cmd = redis::cmd(command);
-        cmd.arg(key.as_bytes());
-        for argument in arguments {
-            cmd.arg(argument);
-        }
-        let answer = self.at.link.command(&cmd).await?;
+        let arguments = [&[command.as_bytes()], arguments].concat();
+        let answer =
+            self.at.ask(&self.at.scripts.command, vec![key.to_owned()], &arguments).await?;
         redis::from_redis_value(answer).map_err(|_| strange("what is there"))
     }
 

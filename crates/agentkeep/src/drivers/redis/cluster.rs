@@ -14,9 +14,21 @@ use super::options::Options;
 use super::settings;
 use crate::error::{Error, Kind, Result};
 
+/// Who sends again what was not answered.
+#[derive(Clone, Copy)]
+pub(super) enum Again {
+    /// The client, by itself: for what may be repeated. It also follows a slot that moves.
+    Client,
+    /// Nobody but who asks. The client tells of the last attempt alone, and an earlier one may have happened.
+    Caller,
+}
+
+/// How often the client sends, by `Again`.
+const RETRIES: [u32; 2] = [2, 0];
+
 pub(super) struct Cluster {
-    client: ClusterClient,
-    connection: tokio::sync::Mutex<Option<ClusterConnection>>,
+    clients: [ClusterClient; 2],
+    connections: tokio::sync::Mutex<[Option<ClusterConnection>; 2]>,
     /// True while the nodes are as they were looked at.
     looked_at: AtomicBool,
 }
@@ -29,25 +41,36 @@ impl Cluster {
         }
         let seeds = options.hosts.iter().map(|host| info(options, host));
         let seeds = seeds.collect::<Result<Vec<_>>>()?;
-        let mut builder = ClusterClient::builder(seeds)
-            .retries(2)
-            .connection_timeout(options.timeout.min(std::time::Duration::from_secs(5)))
-            .response_timeout(std::time::Duration::from_hours(2))
-            .overall_response_timeout(None)
-            .tcp_settings(tcp(options));
-        if let Some(certificates) = certificates(options)? {
-            builder = builder.certs(certificates);
-        }
-        let client = builder.build().map_err(|error| map(&error))?;
-        let connection = tokio::sync::Mutex::default();
-        Ok(Self { client, connection, looked_at: AtomicBool::new(false) })
+        let client = |retries| {
+            let mut builder = ClusterClient::builder(seeds.clone())
+                .retries(retries)
+                .connection_timeout(options.timeout.min(std::time::Duration::from_secs(5)))
+                .response_timeout(std::time::Duration::from_hours(2))
+                .overall_response_timeout(None)
+                .tcp_settings(tcp(options));
+            if let Some(certificates) = certificates(options)? {
+                builder = builder.certs(certificates);
+            }
+            builder.build().map_err(|error| map(&error))
+        };
+        let [by_itself, once] = RETRIES.map(client);
+        Ok(Self {
+            clients: [by_itself?, once?],
+            connections: tokio::sync::Mutex::default(),
+            looked_at: AtomicBool::new(false),
+        })
     }
 
-    pub(super) async fn get(&self, options: &Options) -> Result<ClusterConnection> {
-        let mut held = self.connection.lock().await;
+    pub(super) async fn get(&self, again: Again, options: &Options) -> Result<ClusterConnection> {
+        let mut held = self.connections.lock().await;
+        let [by_itself, once] = &mut *held;
+        let (client, held) = match again {
+            Again::Client => (&self.clients[0], by_itself),
+            Again::Caller => (&self.clients[1], once),
+        };
         let connection = match &*held {
             Some(connection) => connection.clone(),
-            None => self.client.get_async_connection().await.map_err(|error| map(&error))?,
+            None => client.get_async_connection().await.map_err(|error| map(&error))?,
         };
         if !self.looked_at.swap(true, Ordering::AcqRel)
             && let Err(error) = look(&connection, options).await
@@ -64,7 +87,7 @@ impl Cluster {
     }
 
     pub(super) async fn forget(&self) {
-        *self.connection.lock().await = None;
+        *self.connections.lock().await = [None, None];
     }
 }
 

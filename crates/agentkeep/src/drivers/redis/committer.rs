@@ -53,8 +53,8 @@ pub(super) struct Committer {
 
 /// A namespace whose name is in the store's list.
 struct Named {
-    /// When it was put off last that the slots are forgotten.
-    put_off: Instant,
+    /// When it was put off last that the slots are forgotten: by a commit that was written.
+    put_off: Option<Instant>,
     queue: Arc<Queue<Waiting>>,
 }
 
@@ -138,6 +138,9 @@ impl Committer {
         let committed = answer(&text, &batch, 1)??;
         if !committed.replayed {
             self.committed(&batch, &committed, None);
+            if keep {
+                self.put_off(&batch.namespace);
+            }
         }
         Ok(committed)
     }
@@ -147,6 +150,14 @@ impl Committer {
         self.time.fetch_max(committed.time, Ordering::Relaxed);
         self.streams.committed(batch, head);
         self.hub.committed(batch);
+    }
+
+    /// A commit was written that told the server how long to keep the slots.
+    pub(super) fn put_off(&self, namespace: &Namespace) {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(named) = named.get_mut(namespace) {
+            named.put_off = Some(Instant::now());
+        }
     }
 
     pub(super) fn slot(&self) -> Slot<'_> {
@@ -199,14 +210,10 @@ impl Committer {
     /// Puts the namespace into the store's list before it can have anything. Answers whether the
     /// client's slots in it have to be put off, and where those wait who append.
     async fn name(&self, batch: &Batch) -> Result<(bool, Option<Arc<Queue<Waiting>>>)> {
-        let now = Instant::now();
         {
-            let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(Named { put_off, queue }) = named.get_mut(&batch.namespace) {
-                let due = now.duration_since(*put_off) > PUT_OFF;
-                if due {
-                    *put_off = now;
-                }
+            let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(Named { put_off, queue }) = named.get(&batch.namespace) {
+                let due = put_off.is_none_or(|put_off| put_off.elapsed() > PUT_OFF);
                 return Ok((due, Some(Arc::clone(queue))));
             }
         }
@@ -223,7 +230,7 @@ impl Committer {
         if named.len() >= NAMESPACES {
             named.clear();
         }
-        let new = || Named { put_off: now, queue: Arc::default() };
+        let new = || Named { put_off: None, queue: Arc::default() };
         let queue = Arc::clone(&named.entry(batch.namespace.clone()).or_insert_with(new).queue);
         Ok((true, Some(queue)))
     }

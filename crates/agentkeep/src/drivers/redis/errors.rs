@@ -40,7 +40,7 @@ pub(super) fn fate(error: &RedisError) -> Fate {
         ErrorKind::AuthenticationFailed
         | ErrorKind::InvalidClientConfig
         | ErrorKind::UnexpectedReturnType => Fate::Refused,
-        // Nothing was sent.
+        // Nothing was sent, by a client that sends once.
         ErrorKind::ClusterConnectionNotFound => Fate::Again,
         _ => Fate::Lost,
     }
@@ -65,12 +65,20 @@ pub(super) fn map(error: &RedisError) -> Error {
 const RIGHTS: &str =
     "grant the user the keys that begin with the base, the commands, and the channels";
 
+/// A copy that a script did not find any more.
+pub(super) fn gone() -> Error {
+    Error::new(Kind::Timeout, "the snapshot was not read for too long, and has gone")
+        .retryable(false)
+        .advice("take a new one")
+}
+
 /// What the server says. Arguments, which can be what was to be kept, stay out.
 fn answered(code: &str, error: &RedisError) -> Error {
     let detail = error.detail().unwrap_or_default();
     let detail = detail.split(", with args").next().unwrap_or_default();
     let detail: String = detail.lines().next().unwrap_or_default().chars().take(200).collect();
     let (kind, advice) = match code {
+        "GONE" => return gone(),
         "NOAUTH" | "WRONGPASS" => (
             Kind::PermissionDenied,
             "give user and password in REDIS_USERNAME and REDIS_PASSWORD, a file, or the URL",

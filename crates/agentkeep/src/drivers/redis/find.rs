@@ -34,10 +34,10 @@ pub(super) async fn find(at: &Place<'_>, find: &Find) -> Result<Found> {
         return Ok(Found { records: Vec::new(), next: None });
     };
     let (from, to) = bounds(&stretch);
-    let keys = [at.space.index(find.table, find.index), at.space.records(find.table)];
+    let keys = vec![at.space.index(find.table, find.index), at.space.records(find.table)];
     let reverse = if find.reverse { b"1".to_vec() } else { Vec::new() };
     let limit = (find.limit + 1).to_string().into_bytes();
-    let answer = at.link.ask(&at.scripts.find, &keys, &[from, to, reverse, limit]).await?;
+    let answer = at.ask(&at.scripts.find, keys, &[from, to, reverse, limit]).await?;
     let rows: Vec<Option<Vec<u8>>> =
         redis::from_redis_value(answer).map_err(|_| strange("records"))?;
     let mut records = Vec::with_capacity(rows.len() / 2);
@@ -193,8 +193,8 @@ pub(super) async fn name_rows(at: &Place<'_>, keys: &[&Key]) -> Result<Vec<Optio
 
 /// The record of the namespace itself, as a copy has it.
 pub(super) async fn own_name(at: &Place<'_>) -> Result<Option<Vec<u8>>> {
-    let mut cmd = redis::cmd("HGET");
-    cmd.arg(at.space.meta()).arg("record");
-    let answer = at.link.command(&cmd).await?;
-    redis::from_redis_value(answer).map_err(|_| strange("a namespace"))
+    let answer = at.ask(&at.scripts.get, vec![at.space.meta()], &["record"]).await?;
+    let rows: Vec<Option<Vec<u8>>> =
+        redis::from_redis_value(answer).map_err(|_| strange("a namespace"))?;
+    Ok(rows.into_iter().next().flatten())
 }

@@ -127,6 +127,9 @@ pub(super) async fn together(committer: &Committer, group: Vec<Asked>) -> Vec<Pa
     let parts = group.into_iter().zip(told).map(|(asked, told)| match told {
         Some(told) => Part::Done(told.map(|(committed, head)| {
             committer.committed(&asked.batch, &committed, head.as_deref());
+            if keep {
+                committer.put_off(&asked.batch.namespace);
+            }
             committed
         })),
         None => Part::Left(asked),

@@ -2,6 +2,7 @@
 //!
 //! Each commit that appends publishes what it appended to. A connection that broke is made again,
 //! and then everybody is woken: what was told in between is lost, what was written is not.
+//! The same now and then, for hints that did not come.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::drivers::server::patience::pause;
 use crate::error::{Error, Kind, Result};
 use crate::schema::{Namespace, Schema, Stream};
 
-/// Between two looks at a connection that is silent.
+/// Between two looks at the connection. A hint may be lost, without a sign: by a replica that has no
+/// master, or between the nodes of a cluster. So everybody is woken then, too.
 const PULSE: Duration = Duration::from_secs(15);
 
 /// What listening needs.
@@ -92,15 +94,18 @@ impl Listening {
         self.hub.all();
         let _ = ready.send(true);
         let (mut sink, mut told) = listener.split();
+        let mut pulse = tokio::time::Instant::now() + PULSE;
         loop {
-            match tokio::time::timeout(PULSE, told.next()).await {
+            match tokio::time::timeout_at(pulse, told.next()).await {
                 Ok(Some(message)) => self.told(message.get_payload_bytes()),
                 Ok(None) => return Ok(()),
                 Err(_) => {
-                    let pulse = tokio::time::timeout(PULSE, sink.ping::<redis::Value>()).await;
-                    if !matches!(pulse, Ok(Ok(_))) {
+                    let answer = tokio::time::timeout(PULSE, sink.ping::<redis::Value>()).await;
+                    if !matches!(answer, Ok(Ok(_))) {
                         return Ok(());
                     }
+                    self.hub.all();
+                    pulse = tokio::time::Instant::now() + PULSE;
                 }
             }
         }

@@ -11,7 +11,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Value};
 use tokio::time::Instant;
 
-use super::cluster::Cluster;
+use super::cluster::{Again, Cluster};
 use super::errors::{Fate, closed, fate, late, map};
 use super::lanes::Lanes;
 use super::options::Options;
@@ -75,7 +75,8 @@ impl Link {
         };
         let mode = if server.clustered {
             let cluster = Cluster::new(&options)?;
-            let opened = tokio::time::timeout_at(deadline, cluster.get(&options)).await;
+            let opened =
+                tokio::time::timeout_at(deadline, cluster.get(Again::Client, &options)).await;
             opened.unwrap_or_else(|_| Err(late()))?;
             Mode::Cluster(Box::new(cluster))
         } else {
@@ -115,7 +116,7 @@ impl Link {
         Instant::now() + self.options.timeout
     }
 
-    /// Sends a command, once.
+    /// Sends a command, a commit once; in a cluster the client may repeat anything else by itself.
     pub(super) async fn send(
         &self,
         cmd: &Cmd,
@@ -145,7 +146,9 @@ impl Link {
                 answer.map_err(|(failed, _)| failed)
             }
             Mode::Cluster(cluster) => {
-                let got = tokio::time::timeout_at(deadline, cluster.get(&self.options)).await;
+                let again = if commit { Again::Caller } else { Again::Client };
+                let getting = cluster.get(again, &self.options);
+                let got = tokio::time::timeout_at(deadline, getting).await;
                 let got = got.unwrap_or_else(|_| Err(late()));
                 let mut connection = got.map_err(Failed::NotSent)?;
                 self.sent.fetch_add(1, Ordering::Relaxed);
@@ -209,7 +212,7 @@ pub(super) fn called<A: AsRef<[u8]>>(
     arguments: &[A],
 ) -> Cmd {
     let mut cmd = if known { redis::cmd("EVALSHA") } else { redis::cmd("EVAL") };
-    cmd.arg(if known { script.sha.as_str() } else { script.text }).arg(keys.len());
+    cmd.arg(if known { script.sha.as_str() } else { script.text.as_ref() }).arg(keys.len());
     for key in keys {
         cmd.arg(key.as_bytes());
     }

@@ -133,6 +133,7 @@ impl Redis {
             namespace,
             space: Space::new(&self.link.options.base, namespace),
             names: None,
+            alive: None,
         })
     }
 }

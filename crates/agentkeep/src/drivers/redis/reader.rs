@@ -5,7 +5,7 @@ use super::find;
 use super::keys::Space;
 use super::link::Link;
 use super::rows::{damaged, digits, entry, head, record};
-use super::scripts::Scripts;
+use super::scripts::{Reading, Scripts};
 use crate::driver::{
     Blob, Entries, Entry, FoundBlob, Hash, Head, Read, Record, Stretch, Want, Which,
 };
@@ -22,6 +22,24 @@ pub(super) struct Place<'a> {
     pub(super) space: Space,
     /// The records of all namespaces, where they are of one moment.
     pub(super) names: Option<&'a Names>,
+    /// The key that goes with a copy.
+    pub(super) alive: Option<String>,
+}
+
+impl Place<'_> {
+    /// Asks by a script that only reads.
+    pub(super) async fn ask<A: AsRef<[u8]>>(
+        &self,
+        reading: &Reading,
+        mut keys: Vec<String>,
+        arguments: &[A],
+    ) -> Result<redis::Value> {
+        let Some(alive) = &self.alive else {
+            return self.link.ask(&reading.script, &keys, arguments).await;
+        };
+        keys.push(alive.clone());
+        self.link.ask(&reading.of_copy, &keys, arguments).await
+    }
 }
 
 /// Records of namespaces as they are stored, by name.
@@ -56,7 +74,7 @@ pub(super) async fn get(at: &Place<'_>, keys: &[Key]) -> Result<Vec<Option<Recor
     }
     let mut rows = Rows::new();
     if !hashes.is_empty() {
-        let answer = at.link.ask(&at.scripts.get, &hashes, &fields).await?;
+        let answer = at.ask(&at.scripts.get, hashes, &fields).await?;
         rows = redis::from_redis_value(answer).map_err(|_| strange("records"))?;
     }
     let others: Vec<&Key> = keys.iter().filter(|key| apart(key)).collect();
@@ -92,7 +110,7 @@ pub(super) async fn blobs(
         Want::Presence => hashes.iter().map(|hash| hash.to_hex()).collect(),
         Want::Bytes => hashes.iter().map(|_| String::new()).collect(),
     };
-    let answer = at.link.ask(&at.scripts.get, &keys, &fields).await?;
+    let answer = at.ask(&at.scripts.get, keys, &fields).await?;
     let rows: Rows = redis::from_redis_value(answer).map_err(|_| strange("blobs"))?;
     let found = |(hash, row): (&Hash, Option<Vec<u8>>)| match (row, want) {
         (None, _) => Ok(None),
@@ -129,7 +147,7 @@ async fn of_stretches(at: &Place<'_>, read: &Read, stretches: &[Stretch]) -> Res
         arguments.push(format!("{}\u{1f}{stream}", read.log.name));
         arguments.extend([digits(*from), digits(*to)]);
     }
-    let answer = at.link.ask(&at.scripts.read, &keys, &arguments).await?;
+    let answer = at.ask(&at.scripts.read, keys, &arguments).await?;
     let (heads, counts, rows): (Rows, Vec<usize>, Vec<Vec<u8>>) =
         redis::from_redis_value(answer).map_err(|_| strange("entries"))?;
     let heads =
@@ -172,7 +190,7 @@ async fn by_ids(at: &Place<'_>, read: &Read, ids: &[(Stream, EntryId)]) -> Resul
         keys.extend([at.space.ids(read.log, stream), at.space.entries(read.log, stream)]);
         arguments.push(id.as_str().to_owned());
     }
-    let answer = at.link.ask(&at.scripts.ids, &keys, &arguments).await?;
+    let answer = at.ask(&at.scripts.ids, keys, &arguments).await?;
     let found: Vec<(usize, Vec<u8>)> =
         redis::from_redis_value(answer).map_err(|_| strange("entries"))?;
     let entries = found.iter().map(|(which, row)| {
@@ -191,7 +209,7 @@ async fn of_turn(at: &Place<'_>, read: &Read, turn: &Turn) -> Result<Entries> {
     ];
     let never = at.link.is_clustered().then(|| at.space.never());
     let keys: Vec<String> = [at.space.turns(read.log)].into_iter().chain(never).collect();
-    let answer = at.link.ask(&at.scripts.turn, &keys, &arguments).await?;
+    let answer = at.ask(&at.scripts.turn, keys, &arguments).await?;
     let found: Vec<(String, Vec<u8>)> =
         redis::from_redis_value(answer).map_err(|_| strange("entries"))?;
     let entries = found.iter().map(|(stream, row)| {

@@ -1,16 +1,42 @@
 //! The scripts that run on the server. They are always the same: what comes from outside is only
 //! ever an argument.
 
+use std::borrow::Cow;
+
 /// A script and what the server knows it by.
 #[derive(Debug)]
 pub(super) struct Script {
-    pub(super) text: &'static str,
+    pub(super) text: Cow<'static, str>,
     pub(super) sha: String,
 }
 
 impl Script {
+    fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        let text = text.into();
+        let sha = redis::Script::new(&text).get_hash().to_owned();
+        Self { text, sha }
+    }
+}
+
+/// A script that only reads, of what is there, and of a copy: that is called with one key more, which goes
+/// with the copy. What has gone is not empty.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) script: Script,
+    pub(super) of_copy: Script,
+}
+
+/// The first line of scripts that only read,
+const NO_WRITES: &str = "#!lua flags=no-writes\n";
+/// and the second of those that read a copy.
+const OF_COPY: &str = "if redis.call('EXISTS', table.remove(KEYS)) == 0 then \
+                       return redis.error_reply('GONE the snapshot has gone') end\n";
+
+impl Reading {
     fn new(text: &'static str) -> Self {
-        Self { text, sha: redis::Script::new(text).get_hash().to_owned() }
+        let rest = text.strip_prefix(NO_WRITES).unwrap_or(text);
+        let of_copy = [NO_WRITES, OF_COPY, rest].concat();
+        Self { script: Script::new(text), of_copy: Script::new(of_copy) }
     }
 }
 
@@ -18,34 +44,36 @@ impl Script {
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) append: Script,
+    pub(super) command: Reading,
     pub(super) commit: Script,
     pub(super) copy: Script,
-    pub(super) find: Script,
-    pub(super) get: Script,
-    pub(super) ids: Script,
+    pub(super) find: Reading,
+    pub(super) get: Reading,
+    pub(super) ids: Reading,
     pub(super) names: Script,
     pub(super) open: Script,
     pub(super) probe: Script,
-    pub(super) read: Script,
+    pub(super) read: Reading,
     pub(super) resolve: Script,
-    pub(super) turn: Script,
+    pub(super) turn: Reading,
 }
 
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             append: Script::new(include_str!("lua/append.lua")),
+            command: Reading::new(include_str!("lua/command.lua")),
             commit: Script::new(include_str!("lua/commit.lua")),
             copy: Script::new(include_str!("lua/copy.lua")),
-            find: Script::new(include_str!("lua/find.lua")),
-            get: Script::new(include_str!("lua/get.lua")),
-            ids: Script::new(include_str!("lua/ids.lua")),
+            find: Reading::new(include_str!("lua/find.lua")),
+            get: Reading::new(include_str!("lua/get.lua")),
+            ids: Reading::new(include_str!("lua/ids.lua")),
             names: Script::new(include_str!("lua/names.lua")),
             open: Script::new(include_str!("lua/open.lua")),
             probe: Script::new(include_str!("lua/probe.lua")),
-            read: Script::new(include_str!("lua/read.lua")),
+            read: Reading::new(include_str!("lua/read.lua")),
             resolve: Script::new(include_str!("lua/resolve.lua")),
-            turn: Script::new(include_str!("lua/turn.lua")),
+            turn: Reading::new(include_str!("lua/turn.lua")),
         }
     }
 }

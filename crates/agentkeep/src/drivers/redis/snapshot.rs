@@ -133,9 +133,7 @@ impl Copy {
         let promised = self.promised.load(Ordering::Acquire);
         if now - promised >= RENEWED.as_secs().cast_signed() {
             if self.run::<i64>("keep", "").await? == 0 {
-                return Err(Error::new(Kind::Timeout, "the snapshot was not read for too long")
-                    .retryable(false)
-                    .advice("take a new one"));
+                return Err(super::errors::gone());
             }
             self.promised.fetch_max(now, Ordering::AcqRel);
         }
@@ -146,6 +144,7 @@ impl Copy {
             namespace: &self.namespace,
             space: self.target.clone(),
             names: self.names.as_ref(),
+            alive: Some(self.target.of("alive")),
         })
     }
 

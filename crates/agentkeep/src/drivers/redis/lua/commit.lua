@@ -21,6 +21,7 @@ if sent then
   if tonumber(seen) > n then return 'stale' end
 end
 if operation ~= '' then
+  call('ZCARD', operation_times)
   local known = call('HGET', operations, operation)
   if known then
     if known:sub(1, #digest) == digest then return 'ok 1 ' .. known:sub(#digest + 2) end
@@ -477,16 +478,6 @@ for i, op in ipairs(list) do
 end
 if made and not name then name = text(floors[4] + 1) .. name_tail end
 
--- A key of another kind, which somebody put there, is met before anything is written.
-for _, field in ipairs(opened_order) do
-  local stream = opened[field]
-  if stream.changed then
-    call('ZCARD', stream.entries)
-    if turn ~= '' or #stream.dead_turns > 0 then call('ZCARD', stream.turns) end
-  end
-end
-
--- From here on everything is written, and nothing can be refused.
 -- The packed places of a record: which index, how long, the place.
 local function each_place(packed, with)
   local i = 1
@@ -509,6 +500,51 @@ local function move_places(group, old, new)
     if stays[index .. ' ' .. place] then call('ZADD', KEYS[group + 3 + index], 0, place) end
   end)
 end
+
+-- A key of another kind, which somebody put there, is met before anything is written: hashes were read
+-- already, all but one.
+local sets = {}
+local function is_set(key)
+  if not sets[key] then
+    sets[key] = true
+    call('ZCARD', key)
+  end
+end
+local function are_sets(op, old, new)
+  local function meet(index) is_set(KEYS[op.group + 3 + index]) end
+  if old ~= new then
+    each_place(old, meet)
+    each_place(new, meet)
+  end
+end
+for _, op in ipairs(puts) do
+  if op.new then is_set(KEYS[op.group + 2]) end
+  are_sets(op, op.old_places, op.places)
+end
+for _, op in ipairs(deletes) do
+  is_set(KEYS[op.group + 2])
+  are_sets(op, op.old_places, '')
+end
+for _, field in ipairs(opened_order) do
+  local stream = opened[field]
+  if stream.changed then
+    is_set(stream.entries)
+    if turn ~= '' or #stream.dead_turns > 0 then is_set(stream.turns) end
+    if next(stream.new_ids) or #stream.dead_ids > 0 then call('HLEN', stream.ids) end
+    if not stream.head ~= not stream.stored then is_set(stream_order) end
+  end
+end
+for _, hash in ipairs(changed_blobs) do
+  local blob = known_blobs[hash]
+  if not blob.before ~= not blob.there then
+    is_set(blob_order)
+    is_set(blob_free)
+  elseif blob.there and blob.before.since ~= blob.since then
+    is_set(blob_free)
+  end
+end
+
+-- From here on everything is written, and nothing can be refused.
 for _, op in ipairs(puts) do
   call('HSET', KEYS[op.group], op.key, op.version .. op.tail)
   if op.new then call('ZADD', KEYS[op.group + 2], 0, op.place) end

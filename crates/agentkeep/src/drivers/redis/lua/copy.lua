@@ -6,21 +6,29 @@ local clock = redis.call('TIME')
 local time = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000) + ARGV[4])
 -- What has gone in part is not prolonged.
 if doing == 'keep' and redis.call('EXISTS', target .. 'alive') == 0 then return 0 end
-local function each(suffix)
-  if doing == 'copy' then
-    if redis.call('COPY', source .. suffix, target .. suffix, 'REPLACE') == 0 then return end
+local function copy(suffix)
+  if redis.call('COPY', source .. suffix, target .. suffix, 'REPLACE') == 1 then
+    redis.call('PEXPIREAT', target .. suffix, time)
   end
-  if doing == 'remove' then redis.call('UNLINK', target .. suffix)
-  else redis.call('PEXPIREAT', target .. suffix, time) end
 end
-local listing = doing == 'copy' and source or target
-for _, field in ipairs(redis.call('HKEYS', listing .. 'records:_streams')) do
-  local name = field:gsub('\31', ':', 1)
-  each('entries:' .. name)
-  each('ids:' .. name)
+local function remove(suffix) redis.call('UNLINK', target .. suffix) end
+local function keep(suffix) redis.call('PEXPIREAT', target .. suffix, time) end
+local function all(listing, each)
+  for _, field in ipairs(redis.call('HKEYS', listing .. 'records:_streams')) do
+    local name = field:gsub('\31', ':', 1)
+    each('entries:' .. name)
+    each('ids:' .. name)
+  end
+  for _, hash in ipairs(redis.call('HKEYS', listing .. 'records:_blobs')) do each('blob:' .. hash) end
+  for i = 6, #ARGV do each(ARGV[i]) end
 end
-for _, hash in ipairs(redis.call('HKEYS', listing .. 'records:_blobs')) do each('blob:' .. hash) end
-for i = 6, #ARGV do each(ARGV[i]) end
+if doing == 'copy' then
+  -- Sent again, after a connection that broke: what has gone meanwhile is no part of this moment.
+  if redis.call('EXISTS', target .. 'alive') == 1 then all(target, remove) end
+  all(source, copy)
+else
+  all(target, doing == 'remove' and remove or keep)
+end
 -- What the time is measured by, and whether it is still there.
 if doing == 'copy' then
   redis.call('SET', target .. 'alive', 1)
