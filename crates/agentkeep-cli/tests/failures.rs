@@ -145,7 +145,8 @@ const LOOKING: [&[&str]; 10] = [
 /// On a server a mistyped name makes no store either.
 #[test]
 fn what_only_looks_makes_no_store_on_a_server() {
-    let unique = std::process::id();
+    let unique = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let unique = format!("{}_{}", std::process::id(), unique.as_nanos());
     for (variable, option) in [("POSTGRES", "schema"), ("REDIS", "base")] {
         let server = std::env::var(format!("AGENTKEEP_TEST_{variable}")).unwrap_or_default();
         let required = std::env::var_os("AGENTKEEP_TEST_SERVERS").is_some();

@@ -72,13 +72,15 @@ async fn open_existing(global: &Global) -> Result<Store> {
     let kept = ["sqlite:", "file:", "postgres:", "postgresql:", "redis:", "rediss:"];
     let kept = kept.iter().any(|scheme| url.starts_with(scheme));
     let query = url.split_once('?').map_or("", |(_, query)| query);
-    if !kept || query.split('&').any(|option| option.starts_with("create=")) {
+    if !kept || query.split('&').any(|option| option == "create" || option.starts_with("create=")) {
         return open(global).await;
     }
     let separator = if url.contains('?') { '&' } else { '?' };
     let opened = open_url(global, &format!("{url}{separator}create=no")).await;
     opened.map_err(|error| match error.kind() {
-        Kind::NotFound => error.advice("import something first, or name another with --store"),
+        Kind::NotFound if error.message() == "there is no store" => {
+            error.advice("import something first, or name another with --store")
+        }
         _ => error,
     })
 }

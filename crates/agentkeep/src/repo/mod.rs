@@ -7,6 +7,7 @@ mod events;
 mod few;
 pub(crate) mod namespaces;
 mod pages;
+mod patience;
 pub(crate) mod plan;
 pub(crate) mod runs;
 mod space;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use agentkeep::schema::{MESSAGES, Namespace};
+use agentkeep::driver::{Append, Batch, Known, NewEntry, Operation};
+use agentkeep::schema::{MESSAGES, Namespace, OperationId, Stream};
 use agentkeep::{Kind, Message, Store};
 use futures_util::FutureExt as _;
 
@@ -33,10 +34,47 @@ async fn what_no_standby_has_is_not_acknowledged() {
             tokio::task::yield_now().await;
         }
     };
+    admin.batch_execute("CREATE TABLE noticed()").await.unwrap();
     standbys("nobody").await;
+    // Commits wait as soon as the server has taken notice.
+    let (url, probe) = (server.url.clone(), "INSERT INTO noticed DEFAULT VALUES");
+    let probing = tokio::spawn(async move {
+        let (client, connection) =
+            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        while client.batch_execute(probe).await.is_ok() {}
+    });
+    let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while admin.query(waiting, &[]).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Under its operation id it is found, and is as unsafe as before.
+    for _ in 0..2 {
+        let add = Operation::Append(Append {
+            log: &MESSAGES,
+            stream: Stream::new("held").unwrap(),
+            entries: vec![NewEntry { id: None, body: agentkeep::Json::null(), refs: Vec::new() }],
+            known: Known::Refuse,
+            start: None,
+        });
+        let mut batch = Batch::new(Namespace::default());
+        batch.operation = Some(OperationId::new("once").unwrap());
+        batch.push(add);
+        let error = store.driver().commit(batch).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::OutcomeUnknown, "{error}");
+    }
     let error = store.messages("s").add(named("held")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::OutcomeUnknown, "{error}");
+    // What was given up does not keep its place at the server.
+    let left = format!("{waiting} AND application_name = 'agentkeep'");
+    let gone = async {
+        while !admin.query(&left, &[]).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
     standbys("").await;
+    probing.abort();
     // It is there, and repeating it changes nothing.
     store.messages("s").add(named("held")).await.unwrap();
     assert_eq!(said(&store, "s").await, ["before", "held"]);

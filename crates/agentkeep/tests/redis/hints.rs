@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use agentkeep::driver::Driver as _;
 use agentkeep::schema::{MESSAGES, Namespace};
+use agentkeep::{Event, Start, Store};
 use futures_util::FutureExt as _;
 
 use crate::fixture::{Form, Place};
 use crate::grouped::{open, stream};
 use crate::needs;
+use crate::servers::own::Server;
 
 /// Nobody tells that a hint was lost: so who waits looks now and then.
 #[tokio::test]
@@ -23,4 +25,30 @@ async fn who_waits_is_woken_also_when_nothing_is_told() {
     let woken = tokio::time::timeout(Duration::from_mins(1), watch.changed()).await;
     assert!(woken.unwrap());
     driver.close().await.unwrap();
+}
+
+/// Woken, and then not answered: it is there again soon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_waits_for_a_server_that_is_away() {
+    needs!(Single, "hints::who_follows_waits_for_a_server_that_is_away");
+    let server = Server::start("redis", "paused");
+    let other = Store::open(&server.url).await.unwrap();
+    let store = Store::open(&format!("{}?timeout=1", server.url)).await.unwrap();
+    let event = |n: u64| Event::from_json(agentkeep::Json::parse(&n.to_string()).unwrap());
+    other.events().publish("t", event(1)).await.unwrap();
+    let mut following = store.events().subscribe("t", Start::Beginning).await.unwrap();
+    assert_eq!(following.next().await.unwrap().unwrap().number, 1);
+    let next = tokio::spawn(async move { following.next().await });
+    let channel = format!("agentkeep:{}", store.describe().store_id);
+    let client = redis::Client::open(server.url.as_str()).unwrap();
+    let mut pause = redis::pipe();
+    pause.atomic().cmd("PUBLISH").arg(channel).arg("");
+    pause.cmd("CLIENT").arg("PAUSE").arg(4_000).arg("ALL");
+    pause.exec(&mut client.get_connection().unwrap()).unwrap();
+    // It is answered when the pause is over.
+    other.events().publish("t", event(2)).await.unwrap();
+    let next = tokio::time::timeout(Duration::from_mins(1), next).await.unwrap().unwrap();
+    assert_eq!(next.unwrap().unwrap().number, 2);
+    store.close().await.unwrap();
+    other.close().await.unwrap();
 }

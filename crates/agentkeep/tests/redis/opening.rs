@@ -163,9 +163,11 @@ async fn a_store_that_has_lost_its_name_is_not_made_anew() {
     let key = format!("{}:store", place.base);
     redis::cmd("DEL").arg(&key).exec(&mut plain()).unwrap();
     let there = crate::fixture::keys(&mut plain(), &place.base);
-    let error = refused(&place.url()).await;
-    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
-    assert!(error.to_string().contains(&key), "{error}");
+    for create in ["yes", "no"] {
+        let error = refused(&format!("{}&create={create}", place.url())).await;
+        assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+        assert!(error.to_string().contains(&key), "{error}");
+    }
     assert_eq!(crate::fixture::keys(&mut plain(), &place.base), there);
 }
 

@@ -68,9 +68,13 @@ impl Cluster {
             Again::Client => (&self.clients[0], by_itself),
             Again::Caller => (&self.clients[1], once),
         };
-        let connection = match &*held {
-            Some(connection) => connection.clone(),
-            None => client.get_async_connection().await.map_err(|error| map(&error))?,
+        let connection = if let Some(connection) = &*held {
+            connection.clone()
+        } else {
+            let connection = client.get_async_connection().await;
+            let connection = connection.map_err(|error| map(&error))?;
+            self.look_again();
+            connection
         };
         if !self.looked_at.swap(true, Ordering::AcqRel)
             && let Err(error) = look(&connection, options).await

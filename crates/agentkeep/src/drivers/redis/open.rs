@@ -34,10 +34,10 @@ pub(super) async fn open(schema: &Schema, link: &Link, scripts: &Scripts) -> Res
     };
     let is_there = |facts: &[Option<String>]| facts.iter().take(4).any(Option::is_some);
     let mut facts = ask(false).await?;
-    if options.create && !is_there(&facts) {
+    if !is_there(&facts) {
         // Another one may have made it in between.
         let remains = remains(link).await?;
-        facts = ask(!remains).await?;
+        facts = ask(options.create && !remains).await?;
         if remains && !is_there(&facts) {
             return Err(no_store_but_namespaces(key));
         }

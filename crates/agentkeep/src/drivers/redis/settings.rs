@@ -141,6 +141,8 @@ impl Server {
                 .map_err(|error| error.advice(change(name, needed)))?;
         }
         match &self.persistence {
+            // A replica that has just come writes its file anew; nothing depends on it before it is a master.
+            Some(_) if self.role != "master" => Ok(()),
             Some(persistence) => is_kept(persistence),
             None if options.stated => Ok(()),
             None => hidden("INFO persistence"),

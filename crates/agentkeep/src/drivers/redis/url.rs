@@ -118,7 +118,7 @@ impl Options {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decoded(name)?, decoded(value)?);
             if !KNOWN.contains(&name.as_str()) {
-                return Err(no_option("redis", &name, &KNOWN));
+                return Err(no_option("redis", (&name, query), &KNOWN));
             }
             match name.as_str() {
                 "base" => more.base = Some(value),

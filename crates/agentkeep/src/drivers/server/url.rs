@@ -29,20 +29,33 @@ pub(in crate::drivers) fn refuse_open_secret(
     database: &str,
     query: &str,
 ) -> Result<()> {
-    let names = || query.split('&').filter_map(|pair| pair.split('=').next());
+    let mut names = query.split('&').filter_map(|pair| pair.split('=').next());
+    // `user:password` without a host behind it, not `host:port`.
+    let no_port = |part: &str| {
+        part.rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_err() && !port.ends_with(']'))
+    };
+    let cut = !authority.contains('@') && authority.split(',').any(no_port);
     let open = database.contains('@')
-        || names().any(|name| name.contains('@'))
-        || (!authority.contains('@') && query.contains('@'));
+        || names.any(|name| name.contains('@'))
+        || (cut && query.contains('@'));
     if !open {
         return Ok(());
     }
-    Err(invalid("the store URL has an @ where no user can be")
-        .advice("in a user or a password write / as %2F, ? as %3F, @ as %40 and % as %25"))
+    Err(invalid("the store URL has an @ where no user can be").advice(
+        "in users, passwords and databases write / as %2F, ? as %3F, @ as %40 and % as %25",
+    ))
 }
 
-/// What an option that is not known is called, if that is a name at all.
-pub(in crate::drivers) fn no_option(driver: &str, name: &str, known: &[&str]) -> Error {
-    let is_name = name.len() <= 20 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+/// What an option that is not known is called, if that is a name at all, and no part of a password.
+pub(in crate::drivers) fn no_option(
+    driver: &str,
+    (name, query): (&str, &str),
+    known: &[&str],
+) -> Error {
+    let is_name = !query.contains('@')
+        && name.len() <= 20
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     let name = if is_name { format!("{name:?}") } else { "of such a name".to_owned() };
     invalid(format!("{driver}: has no option {name}"))
         .advice(format!("there are {}", known.join(", ")))

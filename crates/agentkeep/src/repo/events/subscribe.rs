@@ -23,6 +23,7 @@ use super::topics::{Topics, Which as WhichTopics};
 use crate::driver::{Entry, Head, Read, Stretch, Watch, Which};
 use crate::error::{Error, Kind, Result};
 use crate::model::StoredEvent;
+use crate::repo::patience::Patience;
 use crate::repo::space::Space;
 use crate::schema::{EVENTS, Stream as LogStream};
 
@@ -50,8 +51,8 @@ pub enum Start {
 }
 
 /// Events as they come: a [`Stream`]. It waits for new ones without end, and ends when the store is
-/// closed. After an error (`Trimmed` when what comes next is there no more) it ends, too. Dropping
-/// it unsubscribes.
+/// closed. A server that is away is waited for, up to a minute. After an error (`Trimmed` when what comes next
+/// is there no more) it ends, too. Dropping it unsubscribes.
 pub struct Subscription {
     stream: Pin<Box<dyn Stream<Item = Result<StoredEvent>> + Send>>,
     position: Arc<Mutex<Position>>,
@@ -104,6 +105,7 @@ pub(super) async fn subscribe(space: &Space, topics: Topics, start: Start) -> Re
         touched: Instant::now(),
         dry: false,
         ended: false,
+        patience: Patience::default(),
         position: Arc::default(),
     };
     follower.begin().await?;
@@ -129,6 +131,7 @@ struct Follower {
     /// taken, so whatever it did not see brings another one.
     dry: bool,
     ended: bool,
+    patience: Patience,
     position: Arc<Mutex<Position>>,
 }
 
@@ -245,7 +248,10 @@ impl Follower {
             if self.dry {
                 self.wait().await;
                 self.dry = false;
-            } else if let Err(error) = self.fill().await {
+                continue;
+            }
+            let filled = self.fill().await;
+            if let Err(error) = self.patience.hear(&self.space, filled).await {
                 self.ended = true;
                 return (error.kind() != Kind::Closed).then_some(Err(error));
             }

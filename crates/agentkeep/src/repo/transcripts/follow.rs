@@ -10,6 +10,7 @@ use crate::driver::Watch;
 use crate::error::Result;
 use crate::model::StoredTranscriptEntry;
 use crate::repo::conversations::pending::Pending;
+use crate::repo::patience::Patience;
 use crate::repo::space::Space;
 use crate::schema::{Stream, TRANSCRIPTS};
 
@@ -26,6 +27,7 @@ pub struct Following {
     next: u64,
     ready: VecDeque<StoredTranscriptEntry>,
     watch: Watch,
+    patience: Patience,
 }
 
 impl Following {
@@ -34,21 +36,25 @@ impl Following {
         // Hints first: what is added from here on is either read below or hinted at.
         let watch = space.driver().watch(space.namespace(), &TRANSCRIPTS, Some(&stream)).await?;
         let (space, thread) = (space.clone(), thread.to_owned());
-        Ok(Self { space, thread, next: from.max(1), ready: VecDeque::new(), watch })
+        let (ready, patience) = Default::default();
+        Ok(Self { space, thread, next: from.max(1), ready, watch, patience })
     }
 
     /// The next entry; waits until there is one. `None` when the store is closed. What an import
     /// has staged comes once it is switched on.
     ///
     /// # Errors
-    /// What the driver says.
+    /// What the driver says; a server that is away is waited for, up to a minute.
     pub async fn next(&mut self) -> Result<Option<StoredTranscriptEntry>> {
         loop {
             if let Some(entry) = self.ready.pop_front() {
                 return Ok(Some(entry));
             }
             let read = super::stretch(&self.thread, self.next, u64::MAX, false, PAGE)?;
-            let ([pending], found) = self.space.get_and_read([Pending::key()?], &read).await?;
+            let found = self.space.get_and_read([Pending::key()?], &read).await;
+            let Some(([pending], found)) = self.patience.hear(&self.space, found).await? else {
+                continue;
+            };
             let hidden = Pending::of_record(pending.as_ref())?.hides_all();
             match found.entries.last().filter(|_| !hidden) {
                 Some(last) => {

@@ -30,8 +30,9 @@ const GROUP_LOCKS: usize = 200;
 const STREAMS: usize = 50_000;
 /// Lanes.
 const LANES: usize = 4;
-/// Calls between two prunings of what is remembered of commits.
-const PRUNE: u64 = 500;
+/// Calls between two prunings of what is remembered of commits: a prime, so that of namespaces that take turns
+/// each is met.
+const PRUNE: u64 = 499;
 
 pub(super) type Answer = Result<Committed>;
 

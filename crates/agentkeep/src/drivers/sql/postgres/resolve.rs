@@ -24,7 +24,7 @@ use crate::schema::Namespace;
 /// Tokens are kept for at least so long; far longer than any call can take.
 const KEPT_MS: i64 = 2 * 60 * 60 * 1000;
 /// Most that is forgotten at once.
-const PORTION: u32 = 2000;
+const PORTION: usize = 2000;
 /// Operations are kept at least so long,
 const OPERATIONS_MS: i64 = 24 * 60 * 60 * 1000;
 /// and so many of each namespace.
@@ -77,21 +77,35 @@ pub(super) async fn resolve(shared: &Shared, token: Uuid, deadline: Instant) -> 
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match tokio::time::timeout_at(deadline, ask(shared, token)).await {
-            Ok(Some(resolved)) => return resolved,
-            Ok(None) if Instant::now() + pause(attempt) < deadline => {}
-            _ => return Resolved::Unknown,
+        match within_time(shared, deadline, async |wire| asked(shared, wire, token).await).await {
+            Some(resolved) => return resolved,
+            None if Instant::now() + pause(attempt) < deadline => {}
+            None => return Resolved::Unknown,
         }
         tokio::time::sleep(pause(attempt)).await;
     }
 }
 
-async fn ask(shared: &Shared, token: Uuid) -> Option<Resolved> {
-    // What is given up in the middle may still be under way.
-    let lent = Lent::new(shared.connections.get().await.ok()?);
-    let resolved = asked(shared, lent.client().ok()?, token).await?;
-    lent.give_back();
-    Some(resolved)
+/// Asks on a connection; one on which something may still be under way is not used again, and that
+/// is ended: it may be a commit that waits for a standby, which would keep its place at the server.
+async fn within_time<T>(
+    shared: &Shared,
+    deadline: Instant,
+    ask: impl AsyncFnOnce(&Wire) -> Option<T>,
+) -> Option<T> {
+    let connections = &shared.connections;
+    let connection = tokio::time::timeout_at(deadline, connections.get()).await.ok()?.ok()?;
+    let lent = Lent::new(connection);
+    let client = lent.client().ok()?;
+    let cancel = client.cancel_token();
+    let Ok(answer) = tokio::time::timeout_at(deadline, ask(client)).await else {
+        tokio::spawn(connections.cancel(cancel));
+        return None;
+    };
+    if answer.is_some() {
+        lent.give_back();
+    }
+    answer
 }
 
 async fn asked(shared: &Shared, connection: &Wire, token: Uuid) -> Option<Resolved> {
@@ -120,20 +134,14 @@ async fn asked(shared: &Shared, connection: &Wire, token: Uuid) -> Option<Resolv
 /// Forgets tokens that are old enough, and operations of the namespace. What fails now is done the
 /// next time.
 pub(super) async fn prune(shared: Arc<Shared>, namespace: Namespace) {
-    if let Ok(connection) = shared.connections.get().await {
-        let lent = Lent::new(connection);
-        let pruning = prune_now(&shared, &lent, &namespace);
-        let deadline = shared.connections.deadline();
-        if let Ok(Ok(())) = tokio::time::timeout_at(deadline, pruning).await {
-            lent.give_back();
-        }
-    }
+    let deadline = shared.connections.deadline();
+    let pruning = async |wire: &Wire| prune_now(&shared, wire, &namespace).await.ok();
+    let _ = within_time(&shared, deadline, pruning).await;
 }
 
 /// What is old is old by the time of the last commit, the server's clock and the own one: one of them
 /// may be wrong.
-async fn prune_now(shared: &Shared, lent: &Lent, namespace: &Namespace) -> Result<(), Failed> {
-    let connection = lent.client()?;
+async fn prune_now(shared: &Shared, wire: &Wire, namespace: &Namespace) -> Result<(), Failed> {
     let options = &shared.connections.options;
     let time = shared.time.load(Ordering::Relaxed).min(wall());
     let old = "least($2, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) - $3";
@@ -142,16 +150,17 @@ async fn prune_now(shared: &Shared, lent: &Lent, namespace: &Namespace) -> Resul
     let commits = within(place, "_commits");
     let sql = format!(
         "DELETE FROM {commits} WHERE token IN (SELECT token FROM {commits} WHERE token < $1 \
-         AND time < {old} ORDER BY token LIMIT {PORTION})"
+         AND time < {old} ORDER BY token LIMIT {PORTION}) RETURNING 1"
     );
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
         [(&oldest, Type::UUID), (&time, Type::INT8), (&kept, Type::INT8)];
-    connection.query_typed(&sql, &parameters).await?;
+    while wire.query_typed(&sql, &parameters).await?.len() == PORTION {}
     let operations = within(place, "_operations");
     let sql = format!(
         "DELETE FROM {operations} WHERE namespace = $1 AND n IN (SELECT n FROM {operations} \
          WHERE namespace = $1 AND time < {old} AND n <= (SELECT n FROM {operations} \
-         WHERE namespace = $1 ORDER BY n DESC OFFSET $4 LIMIT 1) ORDER BY n LIMIT {PORTION})"
+         WHERE namespace = $1 ORDER BY n DESC OFFSET $4 LIMIT 1) ORDER BY n LIMIT {PORTION}) \
+         RETURNING 1"
     );
     let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
         (&namespace.as_str(), Type::TEXT),
@@ -159,7 +168,7 @@ async fn prune_now(shared: &Shared, lent: &Lent, namespace: &Namespace) -> Resul
         (&OPERATIONS_MS, Type::INT8),
         (&OPERATIONS, Type::INT8),
     ];
-    connection.query_typed(&sql, &parameters).await?;
+    while wire.query_typed(&sql, &parameters).await?.len() == PORTION {}
     Ok(())
 }
 

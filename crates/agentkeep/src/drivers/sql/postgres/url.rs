@@ -112,7 +112,7 @@ impl Options {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decoded(name)?, decoded(value)?);
             if !KNOWN.contains(&name.as_str()) {
-                return Err(no_option("postgres", &name, &KNOWN));
+                return Err(no_option("postgres", (&name, query), &KNOWN));
             }
             match name.as_str() {
                 "schema" => more.schema = Some(schema(value)?),
@@ -236,6 +236,12 @@ mod tests {
     }
 
     #[test]
+    fn values_of_options_may_have_an_at() {
+        let options = Options::from_url("postgres://h:7/d?schema=a@b").unwrap();
+        assert_eq!((options.schema.as_str(), options.hosts[0].1), ("a@b", 7));
+    }
+
+    #[test]
     fn what_is_wrong_is_said_without_the_secret() {
         for url in [
             "postgres:secret",
@@ -255,6 +261,7 @@ mod tests {
             "postgres://u:p@99/secret@h/d",
             "postgres://u@h/d?secret%40=1",
             "postgres://u@h/d?Secret=1",
+            "postgres://u:a@b?secret=d@h/d",
         ] {
             let error = Options::from_url(url).unwrap_err();
             assert_eq!(error.kind(), Kind::InvalidInput, "{error}");
