@@ -118,3 +118,21 @@ pub(in crate::drivers) fn hosts(text: &str, default_port: u16) -> Result<Vec<(St
     };
     text.split(',').map(host).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_options_may_have_an_at_and_passwords_may_not() {
+        for authority in ["", "h", "h:7", "[::1]", "[::1]:7,h", "u:p@h:7"] {
+            assert!(refuse_open_secret(authority, "d", "base=a@b").is_ok(), "{authority}");
+        }
+        for (authority, database, query) in
+            [("u:p", "d", "x=y@h"), ("u:p", "", "y@h/d"), ("u:7", "y@h", ""), ("u:p@7", "y@h", "")]
+        {
+            let refused = refuse_open_secret(authority, database, query);
+            assert_eq!(refused.unwrap_err().kind(), Kind::InvalidInput, "{authority}");
+        }
+    }
+}

@@ -236,12 +236,6 @@ mod tests {
     }
 
     #[test]
-    fn values_of_options_may_have_an_at() {
-        let options = Options::from_url("postgres://h:7/d?schema=a@b").unwrap();
-        assert_eq!((options.schema.as_str(), options.hosts[0].1), ("a@b", 7));
-    }
-
-    #[test]
     fn what_is_wrong_is_said_without_the_secret() {
         for url in [
             "postgres:secret",
