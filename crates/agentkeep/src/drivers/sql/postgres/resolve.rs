@@ -117,9 +117,11 @@ async fn asked(shared: &Shared, connection: &Wire, token: Uuid) -> Option<Resolv
          RETURNING 1"
     );
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&token, Type::UUID)];
+    // Also when it was put there by an attempt before this one, whose answer did not come.
+    let forgotten = may_be_forgotten(token, wall(), kept(options));
+    let not = if forgotten { Resolved::Unknown } else { Resolved::Not };
     if !connection.query_typed(&put, &parameters).await.ok()?.is_empty() {
-        let forgotten = may_be_forgotten(token, wall(), kept(options));
-        return Some(if forgotten { Resolved::Unknown } else { Resolved::Not });
+        return Some(not);
     }
     // Written, not read: this commit ends when it is as safe as the server's settings say, on its replicas,
     // too, and so is the one before it, which may have been cancelled while it waited for that.
@@ -127,7 +129,7 @@ async fn asked(shared: &Shared, connection: &Wire, token: Uuid) -> Option<Resolv
     let rows = connection.query_typed(&get, &parameters).await.ok()?;
     Some(match rows.first()?.try_get(0).ok()? {
         Some(text) => Resolved::Committed(text),
-        None => Resolved::Not,
+        None => not,
     })
 }
 
