@@ -10,6 +10,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+/// The namespace that is meant when none is named.
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
+
 /// Keeps what an AI agent must not lose: look at it, check it, import it.
 #[derive(Debug, Parser)]
 #[command(
@@ -44,9 +47,9 @@ pub(crate) struct Global {
     )]
     pub(crate) store: String,
     /// The tenant, user or project whose things are meant.
-    #[arg(long, value_name = "NAME", global = true, default_value = "default")]
+    #[arg(long, value_name = "NAME", global = true, default_value = DEFAULT_NAMESPACE)]
     pub(crate) namespace: String,
-    /// Answer with one JSON document.
+    /// Answer with one JSON document; a failure is one on stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Tell the causes of a failure, a line each.

@@ -20,19 +20,17 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let verbose = args.global.verbose;
+    let global = args.global.clone();
     let interruption = args.command.after_interruption();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            output::fail(&output::io_error("the command cannot start its threads", error), false);
-            return ExitCode::FAILURE;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let error = output::io_error("the command cannot start its threads", error);
+                output::fail(&error, &global);
+                return ExitCode::FAILURE;
+            }
+        };
     runtime.spawn(async move {
         interrupted().await;
         tokio::time::sleep(PATIENCE).await;
@@ -52,7 +50,7 @@ fn main() -> ExitCode {
         Some(Ok(code)) => code,
         Some(Err(error)) if output::reader_is_gone(&error) => ExitCode::SUCCESS,
         Some(Err(error)) => {
-            output::fail(&error, verbose);
+            output::fail(&error, &global);
             ExitCode::FAILURE
         }
     }

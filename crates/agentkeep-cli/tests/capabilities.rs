@@ -70,6 +70,8 @@ fn what_is_kept_is_shown() {
     assert_eq!((&why["ownLink"], &why["link"]["row"]["linkId"]), (&json!(true), &json!("l2")));
     let why = home.ok(&["why", "chat", "l2"]);
     assert!(why.contains("could use    search, export"), "{why}");
+    assert!(why.contains("called       search {\"query\":1.50} (call-l2)"), "{why}");
+    assert!(why.contains("answered     {\"type\":\"text\",\"value\":\"seen\"} (call-l2)"), "{why}");
     assert!(home.fails(&["why", "chat", "nothing"]).contains("no such message"));
 }
 

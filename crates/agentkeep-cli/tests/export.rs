@@ -74,6 +74,7 @@ fn a_file_is_replaced_only_when_told() {
     let nowhere = home.file("no folder/out.json");
     assert!(home.fails(&["export", nowhere.to_str().unwrap()]).contains("no folder"));
     assert_eq!(support::names(home.path()), ["data", "out.json"]);
+    home.ok(&["namespaces", "create", "empty"]);
     let empty = home.json(&["--namespace", "empty", "export"]);
     assert_eq!(empty, json!({ "containers": [], "images": [], "sessions": [], "messages": {} }));
 }

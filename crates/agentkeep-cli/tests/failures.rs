@@ -50,6 +50,49 @@ fn each_failure_is_one_line_that_helps() {
     }
 }
 
+/// A program reads the kind and what to do, not a sentence.
+#[test]
+fn programs_are_told_of_failures_by_a_document() {
+    let home = Home::new();
+    home.import(&fixture("agentx.db"));
+    for args in [["sessions", "show", "nobody"], ["--namespace", "typo", "stats"]] {
+        let ran = home.run(&[&args[..], &["--json", "-v"]].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""));
+        let said: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+        let error = &said["error"];
+        assert_eq!((&error["kind"], &error["retryable"]), (&"NotFound".into(), &false.into()));
+        assert!(error["place"].as_str().unwrap().contains(args[2]) || args[2] == "stats", "{said}");
+        assert!(error["advice"].as_str().unwrap().contains("agentkeep"), "{said}");
+        assert_eq!(error["causes"], serde_json::json!([]));
+    }
+}
+
+/// It must not look like one that holds nothing.
+#[test]
+fn a_namespace_that_is_not_there_is_told() {
+    let home = Home::new();
+    home.import(&fixture("agentx.db"));
+    for args in [
+        &["stats"][..],
+        &["sessions", "list"],
+        &["containers", "list"],
+        &["events", "topics"],
+        &["events", "tail", "a"],
+        &["runs", "list"],
+        &["transcripts", "list"],
+        &["capabilities", "agents"],
+        &["export"],
+    ] {
+        let said = home.fails(&[&["--namespace", "typo"], args].concat());
+        assert!(said.contains("no such namespace") && said.contains("typo"), "{args:?}: {said}");
+        assert!(said.contains("namespaces list"), "{args:?}: {said}");
+    }
+    // The one that nobody has to name is there from the beginning.
+    let empty = Home::new();
+    empty.ok(&["init"]);
+    assert_eq!(empty.json(&["stats"])["messages"], 0);
+}
+
 #[test]
 fn paths_that_may_not_be_written_are_told() {
     let home = Home::new();

@@ -106,9 +106,10 @@ fn records_are_printed_as_they_are_stored() {
 #[test]
 fn nothing_is_an_empty_list_and_a_word_on_stderr() {
     let home = tagged();
+    home.ok(&["namespaces", "create", "other"]);
     let ran = home.run(&["--namespace", "other", "sessions", "list"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
-    assert!(ran.stderr.contains("session"));
+    assert_eq!(ran.stderr, "No sessions.\n");
     assert_eq!(home.ok(&["--namespace", "other", "sessions", "list", "--json"]), "[]\n");
     assert_eq!(home.ok(&["--namespace", "other", "images", "list", "--json"]), "[]\n");
     assert_eq!(home.json(&["sessions", "show", "b"])["messages"], json!([]));
@@ -169,7 +170,15 @@ fn stats_count_what_is_there() {
     assert!(came("threads") > 0 && stats["threads"] == came("threads"), "{stats}");
     assert!(came("entries") > 0 && stats["entries"] == came("entries"), "{stats}");
     assert!(stats["entryBytes"].as_u64().unwrap() > stats["entries"].as_u64().unwrap());
+    for text in ["a", "bb"] {
+        home.ok(&["events", "publish", "news", &format!("\"{text}\"")]);
+    }
+    let stats = home.json(&["stats"]);
+    let counts = ["topics", "events", "eventBytes", "agents", "links"];
+    assert_eq!(counts.map(|name| stats[name].as_u64().unwrap()), [1, 2, 7, 0, 0]);
     let shown = home.ok(&["stats"]);
+    assert!(shown.contains("topics       1 with 2 events (7 B)\n"), "{shown}");
+    assert!(shown.contains("agents       0 with 0 links\n"), "{shown}");
     assert!(shown.contains("runs         20\n") && shown.contains("entries ("), "{shown}");
     assert!(shown.contains("messages     604 (") && shown.contains("keep.db"), "{shown}");
 }

@@ -72,6 +72,7 @@ fn lists_narrow() {
     assert!(lines[0].starts_with("RUN") && lines[0].ends_with("ERROR"), "{table}");
     assert!(lines[1].contains("complete") && lines.len() == 2, "{table}");
     assert_eq!(home.run(&["runs", "list", "--status", "done"]).code, 2);
+    home.ok(&["namespaces", "create", "other"]);
     let ran = home.run(&["runs", "list", "--namespace", "other"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
 }

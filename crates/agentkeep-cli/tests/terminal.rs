@@ -55,8 +55,7 @@ fn long_views_go_through_the_pager() {
     let (code, shown) =
         Terminal::run(&home, &["sessions", "show", SESSION], &[("PAGER", "head -1")]).end();
     assert_eq!((code, shown.lines().count()), (0, 1), "{shown:?}");
-    let (code, shown) =
-        Terminal::run(&home, &["stats", "--namespace", "x"], &[("PAGER", "/nowhere/pager")]).end();
+    let (code, shown) = Terminal::run(&home, &["stats"], &[("PAGER", "/nowhere/pager")]).end();
     assert_eq!(code, 0, "{shown:?}");
     let (code, shown) =
         Terminal::run(&home, &["sessions", "list"], &[("PAGER", "/nowhere/pager")]).end();

@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+mod document;
+
 /// The result of every fallible call in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

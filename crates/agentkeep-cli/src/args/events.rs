@@ -62,8 +62,12 @@ pub(crate) enum Events {
         #[arg(long)]
         yes: bool,
     },
-    /// How long events are kept.
-    #[command(subcommand, after_help = "Example:\n  agentkeep events retention show chat/17")]
+    /// How long events are kept: 24 hours, unless this says otherwise.
+    #[command(
+        subcommand,
+        after_help = "What is older goes once every registered consumer and group is \
+                      done with it; a bound that is hard does not wait for them.\n\nExample:\n  agentkeep events retention show chat/17"
+    )]
     Retention(Retention),
 }
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use agentkeep::{Container, Error, Image, Json, List, Page, Result, Session, Store};
 use serde::Serialize;
 
-use super::{Outcome, open_existing};
+use super::{Outcome, open_namespace};
 use crate::args::{self, Global};
 use crate::output::bar::Bar;
 use crate::output::file::{self, WholeFile};
@@ -30,7 +30,7 @@ struct Written {
 
 /// Writes the backup to a file or stdout.
 pub(crate) async fn run(global: &Global, args: &args::Export) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let written = match args.file.as_deref().filter(|file| *file != Path::new("-")) {
         None => {
             let out = BufWriter::new(std::io::stdout().lock());

@@ -47,7 +47,7 @@ pub(super) fn print_records<'a>(records: impl IntoIterator<Item = &'a Json>) -> 
 /// The table on stdout; that there is nothing is said on stderr.
 pub(super) fn print_table(columns: Columns, rows: usize, what: &str) -> Outcome {
     if rows == 0 {
-        output::tell(&format!("There is no such {what}."));
+        output::tell(&format!("No {what}s."));
     } else {
         output::print_long(&columns.finish())?;
     }

@@ -7,6 +7,7 @@ mod copy;
 mod demo;
 pub(crate) mod events;
 mod export;
+mod held;
 mod images;
 mod import;
 mod init;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 use agentkeep::{Kind, Result, Store};
 
-use crate::args::{Args, Command, Containers, Global, Images, Sessions};
+use crate::args::{self, Args, Command, Containers, Global, Images, Sessions};
 
 /// What a command answers: most end with success or an error, `check` also with a verdict.
 pub(crate) type Outcome = Result<ExitCode>;
@@ -83,6 +84,16 @@ async fn open_existing(global: &Global) -> Result<Store> {
         }
         _ => error,
     })
+}
+
+/// As [`open_existing`]: the namespace that was named must be there, too. The default one may be made
+/// by whoever writes first.
+async fn open_namespace(global: &Global) -> Result<Store> {
+    let store = open_existing(global).await?;
+    if global.namespace != args::DEFAULT_NAMESPACE {
+        namespaces::existing(&store, &global.namespace).await?;
+    }
+    Ok(store)
 }
 
 async fn open_url(global: &Global, url: &str) -> Result<Store> {

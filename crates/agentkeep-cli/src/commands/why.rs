@@ -4,16 +4,19 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use agentkeep::capabilities::format_hash_short;
-use agentkeep::{Result, TurnAccount};
+use agentkeep::{Json, Result, TurnAccount};
 
-use super::{Outcome, open_existing};
+use super::{Outcome, open_namespace};
 use crate::args::Global;
 use crate::output;
-use crate::output::text::one_line;
+use crate::output::text::{one_line, shortened};
+
+/// Longest input or output of a tool that is shown in full; `--json` has all.
+const BRIEF: usize = 200;
 
 /// Tells what the turn of a message saw, could do, did and published.
 pub(super) async fn run(global: &Global, session: &str, message: &str) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let account = store.why(session, message).await?;
     store.close().await?;
     if global.json {
@@ -22,6 +25,11 @@ pub(super) async fn run(global: &Global, session: &str, message: &str) -> Outcom
         output::print_long(&told(&account)?)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// As much of it as fits on a line.
+fn brief(json: &Json) -> String {
+    shortened(json.as_str(), BRIEF)
 }
 
 fn told(account: &TurnAccount) -> Result<String> {
@@ -36,10 +44,10 @@ fn told(account: &TurnAccount) -> Result<String> {
     line("context", &format!("{} messages before it", account.before));
     for stored in &account.messages {
         for call in stored.message.tool_calls() {
-            line("called", &format!("{call:?}"));
+            line("called", &format!("{} {} ({})", call.name, brief(&call.input), call.id));
         }
         for result in stored.message.tool_results() {
-            line("answered", &format!("{result:?}"));
+            line("answered", &format!("{} ({})", brief(&result.output), result.call_id));
         }
     }
     match &account.link {
@@ -74,7 +82,7 @@ fn told(account: &TurnAccount) -> Result<String> {
     ];
     for (name, entries) in entries {
         for entry in entries {
-            line(name, &format!("{} #{} {}", entry.of, entry.number, entry.body));
+            line(name, &format!("{} #{} {}", entry.of, entry.number, brief(&entry.body)));
         }
     }
     Ok(out)

@@ -17,6 +17,8 @@ use std::io::Write as _;
 use agentkeep::{Error, Json, Kind, Result};
 use serde::Serialize;
 
+use crate::args::Global;
+
 /// The place of errors that are about our answer.
 const STDOUT: &str = "stdout";
 
@@ -84,13 +86,25 @@ pub(crate) fn tell(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-/// Tells a failure in one line; with `verbose` each cause in another, unless the line before has
-/// said it.
-pub(crate) fn fail(error: &Error, verbose: bool) {
+#[derive(Serialize)]
+struct Failure<'a> {
+    error: &'a Error,
+}
+
+/// Tells a failure in one line, for programs as a document; for people with `verbose` each cause in
+/// another line, unless the one before has said it.
+pub(crate) fn fail(error: &Error, global: &Global) {
+    if global.json
+        && let Ok(document) = serde_json::to_string(&Failure { error })
+    {
+        // Nobody listening is no failure.
+        let _ = writeln!(std::io::stderr(), "{document}");
+        return;
+    }
     let mut line = text::one_line(&error.to_string());
     tell(&format!("agentkeep: {line}"));
     let mut cause = error.source();
-    while let (true, Some(error)) = (verbose, cause) {
+    while let (true, Some(error)) = (global.verbose, cause) {
         let next = text::one_line(&error.to_string());
         if !line.contains(&next) {
             tell(&format!("  because: {next}"));

@@ -40,6 +40,13 @@ pub(crate) async fn filled(home: &Home) {
         let turn = turn.follows(Follows::Latest);
         let mut unit = store.unit().turn(&Turn::new(&format!("turn-{id}")).unwrap());
         let message = Message::assistant("Done.").unwrap().with("id", id).unwrap();
+        for part in [
+            "\"toolCall\":{\"id\":\"call-ID\",\"name\":\"search\",\"input\":{\"query\":1.50}}",
+            "\"toolCallId\":\"call-ID\",\"toolResult\":{\"output\":{\"type\":\"text\",\"value\":\"seen\"}}",
+        ] {
+            let part = format!("{{\"id\":\"{id}-{}\",{}}}", part.len(), part.replace("ID", id));
+            unit.messages("chat").add(Message::from_json(Json::parse(&part).unwrap()).unwrap());
+        }
         unit.messages("chat").add(message);
         unit.capabilities().record_turn(&op, &turn).unwrap();
         unit.commit().await.unwrap();

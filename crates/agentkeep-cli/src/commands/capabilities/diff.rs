@@ -8,7 +8,7 @@ use agentkeep::{Error, Json, Kind, Result};
 
 use crate::args::Global;
 use crate::args::capabilities::Diff;
-use crate::commands::{Outcome, open_existing};
+use crate::commands::{Outcome, open_namespace};
 use crate::output;
 
 /// Compares two links or envelopes.
@@ -53,7 +53,7 @@ async fn source(global: &Global, given: &Path) -> Result<DiffSource> {
 }
 
 async fn stored(global: &Global, id: &str) -> Result<Option<Json>> {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let keep = store.capabilities();
     let found = match keep.link(id).await? {
         Some(link) => Some(link.row.json().clone()),

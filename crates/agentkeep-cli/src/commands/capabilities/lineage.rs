@@ -9,20 +9,20 @@ use agentkeep::capabilities::{
 use agentkeep::{Lineage, Result};
 
 use crate::args::Global;
-use crate::commands::{Outcome, open_existing};
+use crate::commands::{Outcome, open_namespace};
 use crate::output;
 use crate::output::text::one_line;
 use crate::output::time::Clock;
 
 /// Draws the lineage of a session.
 pub(super) async fn run(global: &Global, session: &str) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let lineage = store.capabilities().lineage(session).await?;
     store.close().await?;
     if global.json {
         output::print_json(&lineage)?;
     } else if lineage.links.is_empty() {
-        output::tell("There is no such session with links.");
+        output::tell("No links.");
     } else {
         output::print_long(&drawn(&lineage)?)?;
     }

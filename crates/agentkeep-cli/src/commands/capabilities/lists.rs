@@ -6,7 +6,7 @@ use agentkeep::capabilities::format_hash_short;
 use agentkeep::{Json, Kept, LinkRow, RegistrationRow};
 
 use crate::args::{Global, ListArgs};
-use crate::commands::{Outcome, listing, open_existing};
+use crate::commands::{Outcome, listing, open_namespace};
 use crate::output::table::Columns;
 use crate::output::time::Clock;
 
@@ -19,7 +19,7 @@ fn text(json: &Json, member: &str) -> String {
 
 /// Lists agents.
 pub(super) async fn agents(global: &Global, list: &ListArgs) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let keep = store.capabilities();
     let agents: Vec<Kept<RegistrationRow>> =
         listing::collect(list.limit, async |list| keep.agents(&list).await).await?;
@@ -44,7 +44,7 @@ pub(super) async fn agents(global: &Global, list: &ListArgs) -> Outcome {
 
 /// Lists the links of an agent.
 pub(super) async fn links(global: &Global, agent: &str, list: &ListArgs) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let most = list.limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
     let (mut links, mut from): (Vec<Kept<LinkRow>>, _) = (Vec::new(), Some(0));
     while let (Some(next), true) = (from, links.len() < most) {

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use agentkeep::{Error, Kind};
 
 use crate::args::Global;
-use crate::commands::{Outcome, open_existing};
+use crate::commands::{Outcome, open_namespace};
 use crate::output;
 use crate::output::text::one_line;
 
 /// Shows a link, an envelope, or the uses of a hash.
 pub(super) async fn run(global: &Global, id: &str) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let keep = store.capabilities();
     if let Some(link) = keep.link(id).await? {
         output::print_json(&link)?;

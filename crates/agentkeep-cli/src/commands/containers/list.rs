@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use agentkeep::Container;
 
 use crate::args::{Global, ListContainers};
-use crate::commands::{Outcome, listing, open_existing};
+use crate::commands::{Outcome, listing, open_namespace};
 use crate::output::table::Columns;
 use crate::output::time::Clock;
 
 /// Lists containers.
 pub(crate) async fn run(global: &Global, args: &ListContainers) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let found =
         listing::collect(args.list.limit, async |list| store.containers().list(&list).await);
     let containers: Vec<Container> = found.await?;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use agentkeep::{At, Error, Kind, Message, Result, Store};
 
 use self::account::{Account, Forked};
-use super::stats::{self, Held};
+use super::held::{self, Held};
 use super::{Outcome, open};
 use crate::args::{self, Global};
 use crate::import::agentx;
@@ -124,9 +124,9 @@ async fn import(global: &Global, folder: &Path) -> Result<(Report, Vec<Message>)
 
 /// Forks the conversation and weighs the store before and after.
 async fn fork(store: &Store) -> Result<(Forked, Held)> {
-    let before = stats::held(store).await?;
+    let before = held::held(store).await?;
     store.sessions().fork(SESSION, At::End, FORK).await?;
-    let after = stats::held(store).await?;
+    let after = held::held(store).await?;
     let json = async |session| {
         let messages = store.messages(session).all().await?;
         Ok::<_, Error>(messages.into_iter().map(|s| s.message.json().clone()).collect::<Vec<_>>())

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::start;
 use crate::args::Global;
-use crate::commands::{Outcome, open_existing};
+use crate::commands::{Outcome, open_namespace};
 use crate::output::{self, text};
 
 #[derive(Debug, Serialize)]
@@ -20,14 +20,14 @@ struct Placed<'a> {
 
 /// Acknowledges.
 pub(super) async fn ack(global: &Global, consumer: &str, topic: &str, cursor: &str) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     store.events().ack(consumer, topic, cursor).await?;
     placed(global, store, consumer, topic).await
 }
 
 /// Puts a consumer elsewhere.
 pub(super) async fn seek(global: &Global, consumer: &str, topic: &str, to: &str) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     store.events().seek(consumer, topic, start(to)).await?;
     placed(global, store, consumer, topic).await
 }
@@ -56,7 +56,7 @@ struct Forgotten<'a> {
 
 /// Takes a consumer off every topic.
 pub(super) async fn forget(global: &Global, consumer: &str, yes: bool) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let what = format!("take consumer {consumer:?} off every topic");
     if !yes && !output::asks_yes(&format!("This will {what}. Go on?"))? {
         store.close().await?;

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use agentkeep::{Json, Result, TopicInfo};
 
 use crate::args::{Global, ListArgs};
-use crate::commands::{Outcome, listing, open_existing};
+use crate::commands::{Outcome, listing, open_namespace};
 use crate::output::table::Columns;
 use crate::output::text;
 use crate::output::time::Clock;
 
 /// Lists topics.
 pub(super) async fn topics(global: &Global, args: &ListArgs) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let found = listing::collect(args.limit, async |list| store.events().topics(&list).await);
     let topics: Vec<TopicInfo> = found.await?;
     store.close().await?;
@@ -39,7 +39,7 @@ pub(super) async fn topics(global: &Global, args: &ListArgs) -> Outcome {
 
 /// Lists consumers.
 pub(super) async fn consumers(global: &Global, topic: &str, args: &ListArgs) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let mut consumers = store.events().consumers(topic).await?;
     store.close().await?;
     let most = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));

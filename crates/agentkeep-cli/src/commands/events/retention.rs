@@ -7,14 +7,14 @@ use agentkeep::{Error, Kind, Retention};
 use super::amounts::{shown, shown_age, shown_bytes};
 use crate::args::Global;
 use crate::args::events::{Bound, BoundArgs, Retention as Args};
-use crate::commands::{Outcome, open, open_existing};
+use crate::commands::{Outcome, open, open_namespace};
 use crate::output;
 
 /// Runs the command that was written.
 pub(super) async fn run(global: &Global, args: &Args) -> Outcome {
     match args {
         Args::Show { topic } => {
-            let store = open_existing(global).await?;
+            let store = open_namespace(global).await?;
             let rule = match topic {
                 Some(topic) => store.events().retention(topic).await?,
                 None => store.events().default_retention().await?,

@@ -9,7 +9,7 @@ use agentkeep::{Cursor, Json, List, Result, Start, Store, StoredEvent, Subscript
 use super::start;
 use crate::args::Global;
 use crate::args::events::Tail;
-use crate::commands::{Outcome, listing, open, open_existing};
+use crate::commands::{Outcome, listing, open, open_namespace};
 use crate::output::time::Clock;
 use crate::output::{self, text};
 
@@ -24,7 +24,7 @@ const RESET: &str = "\x1b[0m";
 /// Shows events.
 pub(super) async fn run(global: &Global, args: &Tail) -> Outcome {
     // Who waits for events may be there before the store is.
-    let store = if args.follow { open(global).await? } else { open_existing(global).await? };
+    let store = if args.follow { open(global).await? } else { open_namespace(global).await? };
     let topics = match &args.below {
         Some(prefix) => Topics::below(prefix),
         None if args.topics.len() == 1 => Topics::from(&args.topics[0]),
@@ -41,7 +41,7 @@ pub(super) async fn run(global: &Global, args: &Tail) -> Outcome {
     } else {
         let ends = ends(&store, args, &from).await?;
         if ends.is_empty() {
-            output::tell("There are no such events.");
+            output::tell("No events.");
         }
         shown.until(subscription, ends).await?;
     }

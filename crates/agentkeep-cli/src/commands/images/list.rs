@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use agentkeep::{Image, Images, List, Page, Result};
 
 use crate::args::{Global, ListImages};
-use crate::commands::{Outcome, listing, open_existing};
+use crate::commands::{Outcome, listing, open_namespace};
 use crate::output::table::Columns;
 use crate::output::time::Clock;
 
 /// Lists images.
 pub(crate) async fn run(global: &Global, args: &ListImages) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let keep = |image: &Image| {
         args.container.as_ref().is_none_or(|id| image.container_id() == *id)
             && args.name.as_ref().is_none_or(|name| image.name().as_ref() == Some(name))

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::existing;
 use crate::args::{Doomed, Global};
-use crate::commands::stats::{self, Held};
+use crate::commands::held::{self, Held};
 use crate::commands::{Outcome, open_existing};
 use crate::output::bar::Bar;
 use crate::output::{self, text};
@@ -22,7 +22,7 @@ struct Document<'a> {
 pub(super) async fn run(global: &Global, doomed: &Doomed, erase: bool) -> Outcome {
     let store = open_existing(global).await?;
     let name = &doomed.name;
-    let held = stats::of_usage(&store.namespaces().usage(name).await?);
+    let held = held::of_usage(&store.namespaces().usage(name).await?);
     // One whose deletion or copy was interrupted is not listed, and can be deleted all the same.
     if !is_due(&store, name).await? {
         existing(&store, name).await?;

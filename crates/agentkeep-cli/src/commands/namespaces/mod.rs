@@ -27,7 +27,8 @@ pub(crate) async fn run(global: &Global, args: &Namespaces) -> Outcome {
     }
 }
 
-async fn existing(store: &Store, name: &str) -> Result<NamespaceInfo> {
+/// What is told of a namespace that must be there.
+pub(super) async fn existing(store: &Store, name: &str) -> Result<NamespaceInfo> {
     store.namespaces().get(name).await?.ok_or_else(|| {
         Error::new(Kind::NotFound, "there is no such namespace")
             .at(format!("namespace {name:?}"))

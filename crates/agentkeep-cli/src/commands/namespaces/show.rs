@@ -6,7 +6,7 @@ use agentkeep::{Json, NamespaceInfo};
 
 use super::{document, existing};
 use crate::args::Global;
-use crate::commands::stats::{self, Held};
+use crate::commands::held::{self, Held};
 use crate::commands::{Outcome, listing, open_existing};
 use crate::output::time::Clock;
 use crate::output::{self, text};
@@ -15,7 +15,7 @@ use crate::output::{self, text};
 pub(super) async fn run(global: &Global, name: &str) -> Outcome {
     let store = open_existing(global).await?;
     let info = existing(&store, name).await?;
-    let held = stats::of_usage(&store.namespaces().usage(name).await?);
+    let held = held::of_usage(&store.namespaces().usage(name).await?);
     store.close().await?;
     if global.json {
         let mut editor = agentkeep::ObjectEditor::of(&document(&info));

@@ -6,13 +6,13 @@ use std::time::Duration;
 use agentkeep::{Resumable, RunSnapshot};
 
 use crate::args::Global;
-use crate::commands::{Outcome, open_existing};
+use crate::commands::{Outcome, open_namespace};
 use crate::output::time::Clock;
 use crate::output::{self, text};
 
 /// Takes the right to go on with a run.
 pub(super) async fn run(global: &Global, id: &str, owner: &str, ttl: Duration) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let lease = store.runs().claim(id, owner, ttl).await?;
     store.close().await?;
     if global.json {
@@ -30,7 +30,7 @@ pub(super) async fn run(global: &Global, id: &str, owner: &str, ttl: Duration) -
 
 /// Says whether a run can be resumed.
 pub(super) async fn resume_info(global: &Global, id: &str) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let resumable = store.runs().resumable(id).await?;
     let run = if resumable.resumable { store.runs().load(id).await? } else { None };
     store.close().await?;

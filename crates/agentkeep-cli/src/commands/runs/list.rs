@@ -6,14 +6,14 @@ use agentkeep::{Json, Result, RunFilter, RunInfo};
 
 use crate::args::Global;
 use crate::args::runs::List;
-use crate::commands::{Outcome, listing, open_existing};
+use crate::commands::{Outcome, listing, open_namespace};
 use crate::output::table::Columns;
 use crate::output::time::{Clock, took};
 use crate::output::timeline::{duration, tokens};
 
 /// Lists runs.
 pub(super) async fn run(global: &Global, args: &List) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let filter = RunFilter {
         status: args.status,
         since: args.since,

@@ -6,14 +6,14 @@ use agentkeep::Json;
 
 use super::not_found;
 use crate::args::Global;
-use crate::commands::{Outcome, open_existing};
+use crate::commands::{Outcome, open_namespace};
 use crate::output;
 use crate::output::time::{self, Clock};
 use crate::output::timeline::Timeline;
 
 /// Shows a run.
 pub(super) async fn run(global: &Global, id: &str, long: bool) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let info = store.runs().info(id).await?.ok_or_else(|| not_found(id))?;
     let run = store.runs().load(id).await?.ok_or_else(|| not_found(id))?;
     store.close().await?;

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use agentkeep::{List, Page, Result, Session, Sessions};
 
 use crate::args::{Global, ListSessions};
-use crate::commands::{Outcome, listing, open_existing};
+use crate::commands::{Outcome, listing, open_namespace};
 use crate::output::table::Columns;
 use crate::output::time::Clock;
 
 /// Lists sessions.
 pub(crate) async fn run(global: &Global, args: &ListSessions) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let keep = |session: &Session| {
         args.container.as_ref().is_none_or(|id| session.container_id() == *id)
             && args.image.as_ref().is_none_or(|id| session.image_id() == *id)

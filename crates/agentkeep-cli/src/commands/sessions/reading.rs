@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::{Duration, Instant};
 
 use agentkeep::driver::Watch;
 use agentkeep::schema::{MESSAGES, Namespace};
-use agentkeep::{Result, Store, StoredMessage};
+use agentkeep::{Error, Kind, Result, Store, StoredMessage};
 
 use crate::output;
 
@@ -13,6 +14,11 @@ use crate::output;
 const STEP: u64 = 1_000;
 /// So many messages that have passed are known again when the past is changed.
 const REMEMBERED: usize = 1_000_000;
+
+/// Who follows waits so long for a server that is away, as subscriptions do,
+const AWAY: Duration = Duration::from_mins(1);
+/// and looks so often.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A conversation being read.
 #[derive(Debug)]
@@ -57,8 +63,25 @@ impl<'a> Reading<'a> {
     }
 
     /// The next messages; `None` at the end. One that is followed has no end until the store is
-    /// closed.
+    /// closed, and waits for a server that is away.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<StoredMessage>>> {
+        let mut away: Option<Instant> = None;
+        loop {
+            match self.step().await {
+                Err(error) if self.watch.is_some() && may_return(&error) => {
+                    if away.get_or_insert_with(Instant::now).elapsed() >= AWAY {
+                        return Err(error);
+                    }
+                }
+                read => return read,
+            }
+            tokio::time::sleep(PAUSE).await;
+            // The hint that led here may have been about what could not be read.
+            self.caught_up = false;
+        }
+    }
+
+    async fn step(&mut self) -> Result<Option<Vec<StoredMessage>>> {
         loop {
             if self.caught_up {
                 let Some(watch) = &mut self.watch else { return Ok(None) };
@@ -132,4 +155,8 @@ impl<'a> Reading<'a> {
     fn hash(&self, stored: &StoredMessage) -> u64 {
         self.hashing.hash_one((stored.time, stored.message.json().as_str()))
     }
+}
+
+fn may_return(error: &Error) -> bool {
+    error.is_retryable() && matches!(error.kind(), Kind::Unavailable | Kind::Timeout)
 }

@@ -8,13 +8,13 @@ use agentkeep::{Error, Kind, Session, Store};
 use super::conversation::Conversation;
 use super::reading::Reading;
 use crate::args::{Global, ShowSession};
-use crate::commands::{Outcome, open_existing};
+use crate::commands::{Outcome, open_namespace};
 use crate::output::pager::View;
 use crate::output::{self, text};
 
 /// Shows a conversation.
 pub(crate) async fn run(global: &Global, args: &ShowSession) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let session = store.sessions().get(&args.id).await?.ok_or_else(|| {
         Error::new(Kind::NotFound, "there is no such session")
             .at(format!("session {:?}", args.id))

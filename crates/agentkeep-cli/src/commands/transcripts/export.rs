@@ -9,7 +9,7 @@ use agentkeep::{Error, Result, Store};
 use super::end;
 use super::show::pages;
 use crate::args::Global;
-use crate::commands::{Outcome, open_existing};
+use crate::commands::{Outcome, open_namespace};
 use crate::output::file::{self, WholeFile};
 use crate::output::{self, text};
 
@@ -20,7 +20,7 @@ pub(super) async fn run(
     place: Option<&Path>,
     replace: bool,
 ) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let end = end(&store, thread).await?;
     match place.filter(|place| *place != Path::new("-")) {
         None => {

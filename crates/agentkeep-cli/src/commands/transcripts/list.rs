@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use agentkeep::{Json, Result};
 
 use crate::args::{Global, ListArgs};
-use crate::commands::{Outcome, listing, open_existing};
+use crate::commands::{Outcome, listing, open_namespace};
 use crate::output::table::Columns;
 use crate::output::text;
 use crate::output::time::Clock;
 
 /// Lists threads.
 pub(super) async fn run(global: &Global, args: &ListArgs) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let mut threads = store.transcripts().threads().await?;
     store.close().await?;
     let most = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));

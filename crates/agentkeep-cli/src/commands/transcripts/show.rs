@@ -8,7 +8,7 @@ use agentkeep::{Json, Result, Store, StoredTranscriptEntry};
 use super::end;
 use crate::args::Global;
 use crate::args::transcripts::Show;
-use crate::commands::{Outcome, open_existing};
+use crate::commands::{Outcome, open_namespace};
 use crate::output::pager::View;
 use crate::output::time::Clock;
 use crate::output::{self, text, thread};
@@ -18,7 +18,7 @@ const STEP: usize = 1_000;
 
 /// Shows a thread.
 pub(super) async fn run(global: &Global, args: &Show) -> Outcome {
-    let store = open_existing(global).await?;
+    let store = open_namespace(global).await?;
     let end = end(&store, &args.thread).await?;
     let from = args.last.map_or(1, |last| end.saturating_sub(last) + 1);
     match (args.follow, global.json) {

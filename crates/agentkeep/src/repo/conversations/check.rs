@@ -89,7 +89,7 @@ async fn due(space: &Space, report: &mut CheckReport) -> Result<()> {
     }
     for root in &pending.roots {
         let what = match root.kind {
-            RootKind::Copy => "its copy is not finished: fork or rename again, or delete the copy",
+            RootKind::Copy => "its copy is not finished: fork, rename or copy again, or delete it",
             RootKind::Move | RootKind::Moved => {
                 "the renaming to it is not finished: rename again, or delete the new namespace"
             }

@@ -88,7 +88,8 @@ impl<'a> Events<'a> {
         Self { space }
     }
 
-    /// Publishes an event: it is kept, and has its place, when this answers.
+    /// Publishes an event: it is kept, and has its place, when this answers. It goes by the topic's
+    /// [`Retention`], by default after 24 hours, when no consumer that is registered waits for it.
     ///
     /// # Errors
     /// `InvalidId` for the topic; `IdempotencyConflict` when another event has its key; `TooLarge`;

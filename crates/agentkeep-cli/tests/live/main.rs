@@ -1,6 +1,8 @@
-//! Importing from live databases that AgentX wrote, on the servers of the tests.
+//! On the servers of the tests: importing from live databases that AgentX wrote, and following.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test states what must hold")]
 
+#[cfg(feature = "redis")]
+mod follow;
 #[cfg(feature = "redis")]
 #[path = "../../../agentkeep/tests/servers/own.rs"]
 #[allow(dead_code, reason = "nothing is killed here")]
