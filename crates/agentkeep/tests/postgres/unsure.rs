@@ -1,11 +1,13 @@
 //! What is not safe is not acknowledged, and what was given up does not go on.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use agentkeep::driver::{Append, Batch, Known, NewEntry, Operation};
 use agentkeep::schema::{MESSAGES, Namespace, OperationId, Stream};
 use agentkeep::{Kind, Message, Store};
 use futures_util::FutureExt as _;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
 
 use crate::fixture::Place;
 use crate::servers::own::Server;
@@ -16,6 +18,77 @@ use crate::{needs_server, plain};
 /// Time for what has to come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+async fn standbys(admin: &Client, name: &str) {
+    let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
+    admin.batch_execute(&set).await.unwrap();
+    admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let shown = "SELECT current_setting('synchronous_standby_names')";
+    while admin.query_one(shown, &[]).await.unwrap().get::<_, String>(0) != name {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// From then on commits wait for a standby that there is not.
+async fn nobody_stands_by(server: &Server, admin: &Client) -> JoinHandle<()> {
+    admin.batch_execute("CREATE TABLE noticed()").await.unwrap();
+    standbys(admin, "nobody").await;
+    // As soon as the server has taken notice.
+    let (url, probe) = (server.url.clone(), "INSERT INTO noticed DEFAULT VALUES");
+    let probing = tokio::spawn(async move {
+        let (client, connection) =
+            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        while client.batch_execute(probe).await.is_ok() {}
+    });
+    let noticed = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while admin.query(noticed, &[]).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    probing
+}
+
+/// Which of our connections wait for a standby, and since when.
+async fn waiting(admin: &Client) -> Vec<(i32, SystemTime)> {
+    let ours = "SELECT pid, query_start FROM pg_stat_activity WHERE wait_event = 'SyncRep' \
+                AND application_name = 'agentkeep'";
+    let rows = admin.query(ours, &[]).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// Somebody at the server ends the wait, and the server calls the commit done: with a warning.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_for_standbys_that_somebody_ended_is_waited_for_again() {
+    needs_server!("unsure::a_wait_for_standbys_that_somebody_ended_is_waited_for_again");
+    let server = Server::start("postgres", "cut-short");
+    let store = prepared(&server.url).await;
+    store.messages("s").add(named("before")).await.unwrap();
+    let admin = client(&server).await;
+    let probing = nobody_stands_by(&server, &admin).await;
+    let adding = store.clone();
+    let adding = tokio::spawn(async move { adding.messages("s").add(named("held")).await });
+    let mut known = Vec::new();
+    // The commit itself, and twice that it is looked for.
+    for _ in 0..3 {
+        let next = async {
+            loop {
+                let found = waiting(&admin).await.into_iter().find(|one| !known.contains(one));
+                if let Some(found) = found {
+                    return found;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, next).await.unwrap();
+        assert!(!adding.is_finished());
+        admin.execute("SELECT pg_cancel_backend($1)", &[&found.0]).await.unwrap();
+        known.push(found);
+    }
+    standbys(&admin, "").await;
+    adding.await.unwrap().unwrap();
+    probing.abort();
+    assert_eq!(said(&store, "s").await, ["before", "held"]);
+}
+
 /// The deadline cancels a commit that waits for a standby, and then the server calls it done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_standby_has_is_not_acknowledged() {
@@ -25,29 +98,7 @@ async fn what_no_standby_has_is_not_acknowledged() {
     let store = opened(&format!("{}?timeout=3", server.url)).await;
     store.messages("s").add(named("before")).await.unwrap();
     let admin = client(&server).await;
-    let standbys = async |name: &str| {
-        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
-        admin.batch_execute(&set).await.unwrap();
-        admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
-        let shown = "SELECT current_setting('synchronous_standby_names')";
-        while admin.query_one(shown, &[]).await.unwrap().get::<_, String>(0) != name {
-            tokio::task::yield_now().await;
-        }
-    };
-    admin.batch_execute("CREATE TABLE noticed()").await.unwrap();
-    standbys("nobody").await;
-    // Commits wait as soon as the server has taken notice.
-    let (url, probe) = (server.url.clone(), "INSERT INTO noticed DEFAULT VALUES");
-    let probing = tokio::spawn(async move {
-        let (client, connection) =
-            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
-        while client.batch_execute(probe).await.is_ok() {}
-    });
-    let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    while admin.query(waiting, &[]).await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let probing = nobody_stands_by(&server, &admin).await;
     // Under its operation id it is found, and is as unsafe as before.
     for _ in 0..2 {
         let add = Operation::Append(Append {
@@ -66,14 +117,13 @@ async fn what_no_standby_has_is_not_acknowledged() {
     let error = store.messages("s").add(named("held")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::OutcomeUnknown, "{error}");
     // What was given up does not keep its place at the server.
-    let left = format!("{waiting} AND application_name = 'agentkeep'");
     let gone = async {
-        while !admin.query(&left, &[]).await.unwrap().is_empty() {
+        while !waiting(&admin).await.is_empty() {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.unwrap();
-    standbys("").await;
+    standbys(&admin, "").await;
     probing.abort();
     // It is there, and repeating it changes nothing.
     store.messages("s").add(named("held")).await.unwrap();

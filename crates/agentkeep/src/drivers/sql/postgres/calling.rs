@@ -265,6 +265,8 @@ impl<'a> Group<'a> {
         };
         let (in_time, failed) = match answer {
             Some(Ok(rows)) => match rows.first().map(|row| row.try_get::<_, Option<String>>(0)) {
+                // It is done; resolving waits until it is as safe as it should be.
+                Some(Ok(Some(_))) if connection.was_cut_short() => (true, None),
                 Some(Ok(Some(text))) => return Once::Answered(text),
                 Some(Ok(None)) | None if function == Function::Append => return Once::NotTaken,
                 // The function was not called.

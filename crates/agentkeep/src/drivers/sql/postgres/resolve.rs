@@ -127,6 +127,9 @@ async fn asked(shared: &Shared, connection: &Wire, token: Uuid) -> Option<Resolv
     // too, and so is the one before it, which may have been cancelled while it waited for that.
     let get = format!("UPDATE {table} SET time = time WHERE token = $1 RETURNING result");
     let rows = connection.query_typed(&get, &parameters).await.ok()?;
+    if connection.was_cut_short() {
+        return None;
+    }
     Some(match rows.first()?.try_get(0).ok()? {
         Some(text) => Resolved::Committed(text),
         None => not,

@@ -1,16 +1,21 @@
 //! The connections of the pool: the client's library, and the line that its callers drive.
 
+use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
-use tokio_postgres::{Config, Error, Row, Statement};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::{AsyncMessage, Config, Connection, Error, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connections::{Parameters, types, values};
 use super::line::Line;
+
+/// The function of the server that warns when somebody ends its wait: the commit is told as done all the same.
+const WAITING_FOR_STANDBYS: &str = "SyncRepWaitForLSN";
 
 /// A connection of the pool.
 #[derive(Debug)]
@@ -22,6 +27,8 @@ pub(super) struct Wire {
     prepared: Mutex<Vec<(Arc<str>, Statement)>>,
     /// Whether the settings that durability depends on have been looked at here.
     looked_at: AtomicBool,
+    /// Whether somebody ended the wait of a commit for its standbys.
+    cut_short: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -63,6 +70,12 @@ impl Wire {
         self.looked_at.load(Ordering::Relaxed)
     }
 
+    /// Whether, since this was last asked, a commit was told as done that not all standbys have that it
+    /// should have waited for.
+    pub(super) fn was_cut_short(&self) -> bool {
+        self.cut_short.load(Ordering::Relaxed) && self.cut_short.swap(false, Ordering::Relaxed)
+    }
+
     fn list(&self) -> MutexGuard<'_, Vec<(Arc<str>, Statement)>> {
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,6 +92,22 @@ impl Deref for Wire {
 
     fn deref(&self) -> &ClientWrapper {
         &self.client
+    }
+}
+
+/// What a connection does. Those who wait for it are told how it ended.
+async fn to_its_end<S, T>(mut connection: Connection<S, T>, cut_short: Arc<AtomicBool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        // It comes before the end of the call that it is about. Its text is in the server's language.
+        if let AsyncMessage::Notice(notice) = message
+            && notice.routine() == Some(WAITING_FOR_STANDBYS)
+        {
+            cut_short.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -102,10 +131,11 @@ impl managed::Manager for Manager {
         // Apart, for it is large, and the future of every call would have room for it.
         let connecting = Box::pin(self.config.connect(self.tls.clone()));
         let (client, connection) = connecting.await?;
-        // Those who wait for it are told how it ended.
-        let (line, driver) = Line::new(async { drop(connection.await) });
+        let cut_short = Arc::new(AtomicBool::new(false));
+        let (line, driver) = Line::new(to_its_end(connection, Arc::clone(&cut_short)));
         let client = ClientWrapper::new(client, tokio::spawn(driver));
-        Ok(Wire { client, line, prepared: Mutex::default(), looked_at: AtomicBool::new(false) })
+        let looked_at = AtomicBool::new(false);
+        Ok(Wire { client, line, prepared: Mutex::default(), looked_at, cut_short })
     }
 
     async fn recycle(&self, wire: &mut Wire, _: &Metrics) -> RecycleResult<Error> {
