@@ -41,6 +41,54 @@ async fn what_is_wrong_is_named() {
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
 }
 
+/// A pooler has one code for all of it.
+#[tokio::test]
+async fn what_is_wrong_is_named_by_a_pooler() {
+    let Some(url) = crate::pooler::url("opening::what_is_wrong_is_named_by_a_pooler") else {
+        return;
+    };
+    let at = |from: &str, to: &str| {
+        assert!(url.contains(from), "{url}");
+        url.replace(from, to)
+    };
+    for (url, kind, told) in [
+        (at(":tests@", ":sEcReT@"), Kind::PermissionDenied, "password"),
+        (at("//agentkeep:", "//nobody_here:"), Kind::PermissionDenied, "role"),
+        (at("/postgres", "/no_such_database"), Kind::NotFound, "database"),
+    ] {
+        let error = refused(&url).await;
+        assert_eq!((error.kind(), error.is_retryable()), (kind, false), "{error}");
+        assert!(error.advice_text().unwrap().contains(told), "{error}");
+    }
+}
+
+/// What a role's settings forbid is said with what to change.
+#[tokio::test]
+async fn limits_of_a_role_are_named() {
+    needs_server!("opening::limits_of_a_role_are_named");
+    let (place, client) = (Place::new(), plain().await);
+    let role = format!("limited_{}", place.schema);
+    let run = async |sql: String| client.batch_execute(&sql).await.unwrap();
+    run(format!("CREATE ROLE \"{role}\" LOGIN PASSWORD 'tests' CONNECTION LIMIT 0")).await;
+    let url = changed("//agentkeep:", &format!("//{role}:"));
+    let url = format!("{url}?schema={}&timeout=5", place.schema);
+    let error = refused(&url).await;
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    assert!(error.advice_text().unwrap().contains("max_connections"), "{error}");
+    run(format!("ALTER ROLE \"{role}\" CONNECTION LIMIT -1")).await;
+    run(format!("ALTER ROLE \"{role}\" SET statement_timeout = '3s'")).await;
+    run(format!("GRANT CREATE ON DATABASE postgres TO \"{role}\"")).await;
+    let store = Store::open(&url.replace("timeout=5", "timeout=30")).await.unwrap();
+    run(format!("BEGIN; LOCK TABLE \"{}\".containers IN ACCESS EXCLUSIVE MODE", place.schema))
+        .await;
+    let error = store.containers().all().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout, "{error}");
+    assert!(error.advice_text().unwrap().contains("statement_timeout"), "{error}");
+    run("ROLLBACK".to_owned()).await;
+    store.close().await.unwrap();
+    run(format!("DROP OWNED BY \"{role}\" CASCADE; DROP ROLE \"{role}\"")).await;
+}
+
 #[tokio::test]
 async fn certificates_are_verified() {
     needs_server!("opening::certificates_are_verified");
@@ -52,8 +100,12 @@ async fn certificates_are_verified() {
     let trusted = format!("&sslmode=verify-full&sslrootcert={certificate}");
     // Known by name, by no other, and not without being trusted.
     Store::open(&at("localhost", &trusted)).await.unwrap().close().await.unwrap();
-    for url in [at("127.0.0.1", &trusted), at("localhost", "&sslmode=verify-full")] {
+    for (url, told) in [
+        (at("127.0.0.1", &trusted), "the host's name"),
+        (at("localhost", "&sslmode=verify-full"), "sslrootcert=FILE"),
+    ] {
         let error = refused(&url).await;
+        assert!(error.advice_text().unwrap().contains(told), "{error}");
         assert_eq!(error.kind(), Kind::Unavailable, "{error}");
         assert!(error.to_string().contains("certificate"), "{error}");
         assert!(!error.is_retryable(), "{error}");

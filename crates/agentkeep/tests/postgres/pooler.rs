@@ -10,7 +10,7 @@ use crate::fixture::{self, OfPostgres, Place};
 use crate::servers::{named, prepared};
 
 /// The pooler's URL; says loudly when there is none.
-fn pooler(test: &str) -> Option<String> {
+pub(crate) fn url(test: &str) -> Option<String> {
     let pooler = fixture::pooler();
     if pooler.is_none() {
         eprintln!("SKIPPED {test}: no pgbouncer beside the server of scripts/services");
@@ -20,7 +20,7 @@ fn pooler(test: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_contract_holds_behind_a_pooler() {
-    let Some(url) = pooler("pooler::the_contract_holds_behind_a_pooler") else { return };
+    let Some(url) = url("pooler::the_contract_holds_behind_a_pooler") else { return };
     let fixture: Arc<dyn Fixture> = Arc::new(OfPostgres::by(&url));
     let families = ["concurrency::", "commits::", "lifecycle::", "logs::", "operations::"];
     let mut ran = 0;
@@ -36,7 +36,7 @@ async fn the_contract_holds_behind_a_pooler() {
 /// that has to be known beforehand.
 #[tokio::test]
 async fn a_pooler_is_known_before_anything_is_prepared() {
-    let Some(url) = pooler("pooler::a_pooler_is_known_before_anything_is_prepared") else { return };
+    let Some(url) = url("pooler::a_pooler_is_known_before_anything_is_prepared") else { return };
     let place = Place::new();
     let tls = "&sslmode=require";
     for (url, prepares) in [
@@ -53,7 +53,7 @@ async fn a_pooler_is_known_before_anything_is_prepared() {
 /// From a process that does not know of us, through the server itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn hints_come_by_asking_where_none_are_told() {
-    let Some(url) = pooler("pooler::hints_come_by_asking_where_none_are_told") else { return };
+    let Some(url) = url("pooler::hints_come_by_asking_where_none_are_told") else { return };
     let place = Place::new();
     let other = prepared(&place.url()).await;
     let store = Store::open(&format!("{url}?schema={}", place.schema)).await.unwrap();

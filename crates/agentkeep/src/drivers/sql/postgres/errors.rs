@@ -59,6 +59,9 @@ pub(super) fn map(error: &tokio_postgres::Error) -> Error {
 fn answered(answer: &DbError) -> Error {
     let code = answer.code();
     let text = format!("PostgreSQL says: {} ({})", answer.message(), code.code());
+    // pgbouncer has one code for all that it refuses, and says it in English.
+    let of_pooler =
+        |text: &str| *code == SqlState::PROTOCOL_VIOLATION && answer.message().contains(text);
     let (kind, advice) = if *code == SqlState::INSUFFICIENT_PRIVILEGE {
         (
             Kind::PermissionDenied,
@@ -66,9 +69,10 @@ fn answered(answer: &DbError) -> Error {
         )
     } else if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION]
         .contains(code)
+        || of_pooler("authentication failed")
     {
         (Kind::PermissionDenied, "check the role and its password, and the server's pg_hba.conf")
-    } else if *code == SqlState::INVALID_CATALOG_NAME {
+    } else if *code == SqlState::INVALID_CATALOG_NAME || of_pooler("no such database") {
         (Kind::NotFound, "create the database, or name one that is there")
     } else if [SqlState::DISK_FULL, SqlState::CONFIGURATION_LIMIT_EXCEEDED].contains(code) {
         (Kind::NoSpace, "give the server room")
@@ -76,8 +80,19 @@ fn answered(answer: &DbError) -> Error {
         (Kind::PermissionDenied, "the server takes no writes: connect to the primary")
     } else if *code == SqlState::PROGRAM_LIMIT_EXCEEDED {
         (Kind::TooLarge, "give the record shorter values in its indexed fields")
-    } else if [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE].contains(code) {
+    } else if *code == SqlState::QUERY_CANCELED {
+        (
+            Kind::Timeout,
+            "try again, or allow more time with timeout=SECONDS; a statement_timeout of the role or the server \
+             must not be shorter",
+        )
+    } else if *code == SqlState::LOCK_NOT_AVAILABLE {
         (Kind::Timeout, "try again, or allow more time with timeout=SECONDS")
+    } else if *code == SqlState::TOO_MANY_CONNECTIONS {
+        (
+            Kind::Unavailable,
+            "lower pool=N in each process, raise max_connections or the role's limit, or put a pooler in between",
+        )
     } else if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code) {
         (Kind::Corrupt, "look at the server's log, and restore the database from a backup")
     } else if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_FUNCTION, SqlState::UNDEFINED_COLUMN]
@@ -87,7 +102,8 @@ fn answered(answer: &DbError) -> Error {
     } else {
         (Kind::Unavailable, "look at the server's log")
     };
-    let connection = code.code().starts_with("08") || code.code().starts_with("57P");
+    let settled = matches!(kind, Kind::PermissionDenied | Kind::NotFound);
+    let connection = !settled && (code.code().starts_with("08") || code.code().starts_with("57P"));
     let retryable = matches!(kind, Kind::Timeout)
         || connection
         || code.code().starts_with("40")
@@ -106,7 +122,9 @@ fn unreachable(error: &tokio_postgres::Error) -> Error {
         }
         cause = inner.source();
     }
-    let advice = if text.contains("certificate") {
+    let advice = if text.contains("certificate not valid for name") {
+        "use the host's name that the certificate is for, or, knowingly, sslmode=require"
+    } else if text.contains("certificate") {
         "trust the server's certificate with sslrootcert=FILE, or, knowingly, sslmode=require"
     } else if text.contains("server does not support TLS") {
         "turn the server's TLS on, or, knowingly, sslmode=disable"
