@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod import;
+mod opened;
 mod output;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let verbose = args.global.verbose;
     let interruption = args.command.after_interruption();
+    let held = args.command.holds_a_moment().then(|| args.global.opened.clone());
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -45,6 +47,9 @@ fn main() -> ExitCode {
             () = interrupted() => None,
         }
     });
+    if let Some(held) = held.filter(|_| !matches!(outcome, Some(Ok(_)))) {
+        runtime.block_on(held.close());
+    }
     // What a driver has under way is a commit: it happens or not, as in a crash.
     runtime.shutdown_background();
     match outcome {
