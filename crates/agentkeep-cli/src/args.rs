@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::opened::Opened;
+
 /// The namespace that is meant when none is named.
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
@@ -55,6 +57,9 @@ pub(crate) struct Global {
     /// Tell the causes of a failure, a line each.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+    /// The stores that the command has opened.
+    #[arg(skip)]
+    pub(crate) opened: Opened,
 }
 
 /// The commands.
@@ -426,6 +431,13 @@ pub(crate) struct DemoWriter {
 }
 
 impl Command {
+    /// Whether it reads one moment, which some stores keep aside until they are told that it is over.
+    pub(crate) fn holds_a_moment(&self) -> bool {
+        let namespaces =
+            matches!(self, Self::Namespaces(Namespaces::Rename(_) | Namespaces::Fork(_)));
+        namespaces || matches!(self, Self::Export(_) | Self::Copy(_) | Self::Check)
+    }
+
     /// What there is to say when it is interrupted; `None` where ending it is the usual thing.
     pub(crate) fn after_interruption(&self) -> Option<&'static str> {
         let again = "ask again to go on; agentkeep check tells what is due";

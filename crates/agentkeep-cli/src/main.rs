@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod import;
+mod opened;
 mod output;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let global = args.global.clone();
     let interruption = args.command.after_interruption();
+    let holds = args.command.holds_a_moment();
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
             Ok(runtime) => runtime,
@@ -43,6 +45,9 @@ fn main() -> ExitCode {
             () = interrupted() => None,
         }
     });
+    if holds && !matches!(outcome, Some(Ok(_))) {
+        runtime.block_on(global.opened.close());
+    }
     // What a driver has under way is a commit: it happens or not, as in a crash.
     runtime.shutdown_background();
     match outcome {

@@ -99,5 +99,7 @@ async fn open_namespace(global: &Global) -> Result<Store> {
 async fn open_url(global: &Global, url: &str) -> Result<Store> {
     // Before the store is opened, and perhaps made: a wrong name should leave nothing behind.
     agentkeep::schema::Namespace::new(&global.namespace)?;
-    Store::open(url).await?.namespace(&global.namespace)
+    let store = Store::open(url).await?;
+    global.opened.add(&store);
+    store.namespace(&global.namespace)
 }

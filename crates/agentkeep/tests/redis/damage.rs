@@ -90,6 +90,78 @@ async fn a_damaged_entry_is_no_message() {
     assert_eq!(error.kind(), Kind::Corrupt, "{error}");
 }
 
+/// What is damaged keeps nothing else from being looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_damage_is_told() {
+    needs!(Single, "damage::all_damage_is_told");
+    let place = Place::new(Form::Single);
+    let store = prepared(&place.url()).await;
+    for stream in ["s", "t"] {
+        if stream == "t" {
+            store.sessions().save(agentkeep::Session::new("t", "i", "c").unwrap()).await.unwrap();
+        }
+        for id in ["a", "b"] {
+            store.messages(stream).add(named(id)).await.unwrap();
+        }
+    }
+    for name in ["wrong", "sound"] {
+        let other = store.namespace(name).unwrap();
+        other.containers().save(agentkeep::Container::new("c").unwrap()).await.unwrap();
+        let blob = agentkeep::driver::Blob::new(&b"x"[..]);
+        let mut put =
+            agentkeep::driver::Batch::new(agentkeep::schema::Namespace::new(name).unwrap());
+        put.push(agentkeep::driver::Operation::PutBlob(blob));
+        store.driver().commit(put).await.unwrap();
+    }
+    let all = keys(&mut plain(), &place.base).into_iter();
+    let all: Vec<String> = all.map(|key| String::from_utf8(key).unwrap()).collect();
+    let other_kind = |key: &str| {
+        redis::cmd("DEL").arg(key).exec(&mut plain()).unwrap();
+        redis::cmd("RPUSH").arg(key).arg("x").exec(&mut plain()).unwrap();
+    };
+    let one = |part: &str, of: &str| {
+        let mut found = all.iter().filter(|key| key.contains(of) && key.contains(part));
+        found.next().unwrap().clone()
+    };
+    for (part, row) in [(":records:sessions", "\"i\""), (":records:lineages", "{"), (":meta", "{")]
+    {
+        change(&one(part, "{default}"), |text| text.replacen(row, "x", 1));
+    }
+    // Each message of one stream, and all of the other.
+    let mut entries = all.iter().filter(|key| key.contains("{default}:entries:messages"));
+    let entry = entries.next().unwrap();
+    change(entry, |row| row.replace("\"content\"", "\"c\""));
+    other_kind(entries.next().unwrap());
+    for part in [":places:images", ":index:containers:key", ":ids:messages"] {
+        other_kind(&one(part, "{default}"));
+    }
+    for part in [":records:containers", ":blob:", ":records:_streams"] {
+        let key = format!("{}:{{wrong}}{part}", place.base);
+        other_kind(all.iter().find(|known| known.starts_with(&key)).unwrap_or(&key));
+    }
+    for report in [store.driver().check().await.unwrap(), store.check().await.unwrap()] {
+        let told: Vec<String> =
+            report.damage.iter().map(|found| format!("{}: {}", found.place, found.what)).collect();
+        for part in [
+            "\"default\" sessions \"s\": a stored",
+            "\"default\" lineages \"s\": a stored",
+            "\"default\" _namespaces \"default\": a stored",
+            " entry 1: a stored value is damaged",
+            "\"default\" entries:messages",
+            "\"default\" places:images",
+            "\"default\" index:containers:key",
+            "\"default\" ids:messages",
+            "\"wrong\" records:containers",
+            "\"wrong\" blob:",
+            "\"wrong\" records:_streams",
+        ] {
+            assert!(told.iter().any(|told| told.contains(part)), "{part} of {told:#?}");
+        }
+        assert!(!told.iter().any(|told| told.contains("\"sound\"")), "{told:#?}");
+        assert_eq!(report.blobs, 2, "{told:#?}");
+    }
+}
+
 /// A commit that cannot be written whole is not written in part.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_of_another_kind_leaves_no_half_of_a_commit() {

@@ -11,6 +11,7 @@ use crate::fixture::{Form, Place};
 use crate::grouped::{open, stream};
 use crate::needs;
 use crate::servers::own::Server;
+use crate::servers::{named, opened, prepared};
 
 /// Nobody tells that a hint was lost: so who waits looks now and then.
 #[tokio::test]
@@ -25,6 +26,33 @@ async fn who_waits_is_woken_also_when_nothing_is_told() {
     let woken = tokio::time::timeout(Duration::from_mins(1), watch.changed()).await;
     assert!(woken.unwrap());
     driver.close().await.unwrap();
+}
+
+/// Whoever asks for hints first may have a runtime that ends long before the store does.
+#[test]
+fn hints_outlive_the_runtime_of_who_asked_first() {
+    needs!(Single, "hints::hints_outlive_the_runtime_of_who_asked_first");
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    };
+    let patience = Duration::from_mins(1);
+    let (long, short, place) = (runtime(), runtime(), Place::new(Form::Single));
+    let (store, other) =
+        long.block_on(async { (prepared(&place.url()).await, opened(&place.url()).await) });
+    let watch = async |store: &Store| {
+        store.driver().watch(&Namespace::default(), &MESSAGES, None).await.unwrap()
+    };
+    let first = short.block_on(watch(&store));
+    let mut second = long.block_on(watch(&store));
+    short.shutdown_timeout(patience);
+    long.block_on(async {
+        while second.changed().now_or_never().is_some() {}
+        other.messages("s").add(named("m")).await.unwrap();
+        assert_eq!(tokio::time::timeout(patience, second.changed()).await, Ok(true));
+        drop(first);
+        store.close().await.unwrap();
+        other.close().await.unwrap();
+    });
 }
 
 /// Woken, and then not answered: it is there again soon.

@@ -20,6 +20,7 @@ mod damage;
 mod dying;
 mod failover;
 mod foreign;
+mod full;
 mod grouped;
 mod heads;
 mod hints;

@@ -230,6 +230,33 @@ async fn halfway_a_commit_is_refused_within_its_deadline_and_changes_nothing() {
     store.close().await.unwrap();
 }
 
+/// A node that gets slots has to keep what it acknowledges, too, whenever it came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gets_a_slot_is_asked_for_its_settings() {
+    needs!(Cluster, "moving::who_gets_a_slot_is_asked_for_its_settings");
+    let server = Server::start("redis-cluster", "asked");
+    let store = prepared(&server.url).await;
+    store.messages("s").add(named("a")).await.unwrap();
+    let slot = slot(b"{default}");
+    let mut nodes = Nodes::of(&server.url);
+    let (from, to) = (nodes.owner(slot), (nodes.owner(slot) + 1) % nodes.0.len());
+    let set = |nodes: &mut Nodes, value: &str| {
+        let mut cmd = redis::cmd("CONFIG");
+        cmd.arg("SET").arg("appendfsync").arg(value).exec(&mut nodes.0[to].0).unwrap();
+    };
+    set(&mut nodes, "everysec");
+    nodes.move_slot(slot, from, to, || ());
+    for _ in 0..2 {
+        let error = store.messages("s").add(named("b")).await.unwrap_err();
+        assert_eq!(error.kind(), agentkeep::Kind::DurabilityNotMet, "{error}");
+        assert!(error.to_string().contains("appendfsync is everysec"), "{error}");
+    }
+    set(&mut nodes, "always");
+    store.messages("s").add(named("b")).await.unwrap();
+    assert_eq!(said(&store, "s").await, ["a", "b"]);
+    store.close().await.unwrap();
+}
+
 /// Everything that a commit names is there, so that the server would run it in the middle of a move; a
 /// key that the commit empties and fills again is then gone to the other master for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,6 +62,36 @@ async fn a_snapshot_that_has_gone_is_not_empty_in_a_cluster() {
     what_has_gone_is_told(Form::Cluster).await;
 }
 
+/// Who reads ends with the store, or just before: the copy goes all the same.
+#[tokio::test]
+async fn a_copy_goes_also_when_the_store_is_closed_at_once() {
+    needs!(Single, "snapshots::a_copy_goes_also_when_the_store_is_closed_at_once");
+    let place = Place::new(Form::Single);
+    let copies = || {
+        let all = keys(&mut plain(), &place.base).into_iter();
+        all.filter(|key| String::from_utf8_lossy(key).contains(":snapshot:")).count()
+    };
+    for closes in [true, false] {
+        let driver = open(&place.url()).await;
+        driver.commit(add("a", "", "text")).await.unwrap();
+        let reader = driver.snapshots().unwrap().snapshot(&Namespace::default()).await.unwrap();
+        assert!(copies() > 0);
+        drop(reader);
+        if closes {
+            driver.close().await.unwrap();
+            assert_eq!(copies(), 0);
+        } else {
+            drop(driver);
+            let gone = async {
+                while copies() > 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(std::time::Duration::from_mins(1), gone).await.unwrap();
+        }
+    }
+}
+
 /// The call is sent again when its answer was lost.
 #[tokio::test]
 async fn a_copy_made_twice_has_nothing_that_has_gone_meanwhile() {

@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::errors::strange;
-use super::find::names;
-use super::keys::{Space, of_table};
+use super::keys::{namespaces, of_table};
 use super::link::Link;
 use super::reader::Place;
 use super::rows::{self, digits, places};
@@ -24,27 +23,31 @@ pub(super) async fn check(
     link: &Arc<Link>,
     scripts: &Arc<Scripts>,
 ) -> Result<CheckReport> {
-    let namespace = &Namespace::default();
-    let space = Space::new(&link.options.base, namespace);
-    let at = &Place { schema, link, scripts, namespace, space, names: None, alive: None };
     let mut report = CheckReport::default();
-    let all = names(at, (b"-".to_vec(), b"+".to_vec()), false, usize::MAX >> 1).await;
-    let all = match all {
-        Ok(all) => all,
+    let mut all = redis::cmd("ZRANGE");
+    all.arg(namespaces(&link.options.base)).arg(0).arg(-1);
+    let all = match link.command(&all).await {
+        Ok(all) => redis::from_redis_value(all).map_err(|_| strange("namespaces"))?,
         Err(error) if error.kind() == Kind::Corrupt => {
-            report.damaged(NAMESPACES.name, error.message().to_owned());
-            return Ok(report);
+            report.damaged(NAMESPACES.name, error.message());
+            Vec::new()
         }
         Err(error) => return Err(error),
     };
-    for record in all {
-        let namespace = Namespace::new(record.key.first())?;
-        let copy = Copy::take(schema, link, scripts, &namespace, false).await?;
+    for name in all {
+        let name: Vec<u8> = name;
+        let Some(name) = String::from_utf8(name).ok().and_then(|name| Namespace::new(&name).ok())
+        else {
+            report.damaged(NAMESPACES.name, "a name is damaged");
+            continue;
+        };
+        let copy = Copy::take(schema, link, scripts, &name, false).await?;
         let mut look = Look {
-            at: copy.place(&namespace).await?,
+            at: copy.place(&name).await?,
             copy: &copy,
             report: &mut report,
-            references: record.refs.iter().map(|hash| (*hash, 1)).collect(),
+            references: HashMap::new(),
+            unreadable: HashSet::new(),
         };
         let looked = look.all().await;
         copy.end().await;
@@ -58,12 +61,26 @@ struct Look<'a> {
     copy: &'a Copy,
     report: &'a mut CheckReport,
     references: HashMap<Hash, u64>,
+    /// Keys that hold something else than they should.
+    unreadable: HashSet<String>,
 }
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Look<'_> {
     async fn all(&mut self) -> Result<()> {
+        let before = (self.report.records, self.report.streams, self.report.blobs);
+        let meta = self.at.space.meta();
+        let row: Option<Vec<u8>> = self.ask("HGET", &meta, &[b"record"]).await?.flatten();
+        let is_named = row.is_some();
+        let name = Key::new(&NAMESPACES, [self.at.namespace.as_str()])?;
+        match row.map(|row| rows::record(self.at.namespace, name, &row)).transpose() {
+            Ok(record) => self.refer(record.iter().flat_map(|record| &record.refs)),
+            Err(error) => {
+                let place = self.place(error.place().unwrap_or(NAMESPACES.name));
+                self.report.damaged(place, error.message());
+            }
+        }
         for table in self.at.schema.tables {
             self.table(table).await?;
         }
@@ -71,58 +88,99 @@ impl Look<'_> {
             self.log(log).await?;
         }
         let order = format!("index:{}:key", STREAMS.name);
-        let heads: usize = self.ask("HLEN", &self.at.space.records(&STREAMS), &[]).await?;
-        let places: usize = self.ask("ZCARD", &self.at.space.of(&order), &[]).await?;
-        if heads != places {
+        let keys = (self.at.space.records(&STREAMS), self.at.space.of(&order));
+        let heads: Option<usize> = self.ask("HLEN", &keys.0, &[]).await?;
+        let places: Option<usize> = self.ask("ZCARD", &keys.1, &[]).await?;
+        if let (Some(heads), Some(places)) = (heads, places)
+            && heads != places
+        {
             let what = format!("the index has {places} streams, not {heads}");
             self.report.damaged(self.place(order), what);
         }
-        self.blobs().await
+        self.blobs().await?;
+        if !is_named && before != (self.report.records, self.report.streams, self.report.blobs) {
+            self.report.damaged(self.place("meta"), "the namespace has no record");
+        }
+        Ok(())
+    }
+
+    fn refer<'r>(&mut self, refs: impl IntoIterator<Item = &'r Hash>) {
+        for hash in refs {
+            *self.references.entry(*hash).or_default() += 1;
+        }
     }
 
     fn place(&self, what: impl std::fmt::Display) -> String {
         format!("{:?} {what}", self.at.namespace)
     }
 
+    /// `None` for a key of another kind: that is told once, and what else there is is looked at.
     async fn ask<T: redis::FromRedisValue>(
-        &self,
+        &mut self,
         command: &str,
         key: &str,
         arguments: &[&[u8]],
-    ) -> Result<T> {
+    ) -> Result<Option<T>> {
         // Each question prolongs the copy.
         self.copy.place(self.at.namespace).await?;
         let arguments = [&[command.as_bytes()], arguments].concat();
-        let answer =
-            self.at.ask(&self.at.scripts.command, vec![key.to_owned()], &arguments).await?;
-        redis::from_redis_value(answer).map_err(|_| strange("what is there"))
+        let asked = self.at.ask(&self.at.scripts.command, vec![key.to_owned()], &arguments).await;
+        let error = match asked {
+            Ok(answer) => {
+                let answer = redis::from_redis_value(answer);
+                return answer.map(Some).map_err(|_| strange("what is there"));
+            }
+            Err(error) => error,
+        };
+        if error.kind() != Kind::Corrupt {
+            return Err(error);
+        }
+        if self.unreadable.insert(key.to_owned()) {
+            let name = key.strip_prefix(self.at.space.prefix()).unwrap_or(key);
+            self.report.damaged(self.place(name), "the key holds something of another kind");
+        }
+        Ok(None)
     }
 
     /// A part of a hash, and where it goes on; 0 at the end.
-    async fn scan(&self, key: &str, cursor: u64) -> Result<(u64, Pairs)> {
+    async fn scan(&mut self, key: &str, cursor: u64) -> Result<Option<(u64, Pairs)>> {
         let (cursor, count) = (cursor.to_string(), PAGE.to_string());
         self.ask("HSCAN", key, &[cursor.as_bytes(), b"COUNT", count.as_bytes()]).await
     }
 
-    /// How many of the places are in a sorted set.
-    async fn present(&self, index: &str, places: &[Vec<u8>]) -> Result<Vec<bool>> {
-        let mut there = Vec::with_capacity(places.len());
+    /// How many of the places a sorted set lacks.
+    async fn lacking(&mut self, index: &str, places: &[Vec<u8>]) -> Result<Option<usize>> {
+        let mut lacking = 0;
         for page in places.chunks(PAGE) {
             let page: Vec<&[u8]> = page.iter().map(Vec::as_slice).collect();
-            let scores: Vec<Option<f64>> = self.ask("ZMSCORE", index, &page).await?;
-            there.extend(scores.iter().map(Option::is_some));
+            let scores: Option<Vec<Option<f64>>> = self.ask("ZMSCORE", index, &page).await?;
+            let Some(scores) = scores else { return Ok(None) };
+            lacking += scores.iter().filter(|score| score.is_none()).count();
         }
-        Ok(there)
+        Ok(Some(lacking))
+    }
+
+    /// What a hash has in some fields.
+    async fn fields(
+        &mut self,
+        key: &str,
+        fields: &[&[u8]],
+    ) -> Result<Option<Vec<Option<Vec<u8>>>>> {
+        if fields.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        self.ask("HMGET", key, fields).await
     }
 
     /// Holds the places that records have against those that an index has.
     async fn index(&mut self, name: &str, places: &[Vec<u8>]) -> Result<()> {
         let key = self.at.space.of(name);
-        let missing = self.present(&key, places).await?.iter().filter(|there| !**there).count();
+        let Some(missing) = self.lacking(&key, places).await? else { return Ok(()) };
         if missing > 0 {
             self.report.damaged(self.place(name), format!("the index lacks {missing} places"));
         }
-        let there: usize = self.ask("ZCARD", &key, &[]).await?;
+        let there: Option<usize> = self.ask("ZCARD", &key, &[]).await?;
+        let Some(there) = there else { return Ok(()) };
         if there + missing != places.len() {
             let what = format!("the index has {there} places, not {}", places.len());
             self.report.damaged(self.place(name), what);
@@ -137,7 +195,8 @@ impl Look<'_> {
         let mut expected: Vec<Vec<Vec<u8>>> = vec![Vec::new(); names.len() - 2];
         let (mut seen, mut cursor, mut placed) = (HashSet::new(), 0, 0);
         loop {
-            let (next, rows) = self.scan(&hash, cursor).await?;
+            let Some((next, rows)) = self.scan(&hash, cursor).await? else { break };
+            let mut page = Vec::with_capacity(rows.len());
             for (key, row) in rows {
                 if !seen.insert(key.clone()) {
                     continue;
@@ -152,39 +211,40 @@ impl Look<'_> {
                     Ok(record) => record,
                     Err(error) => {
                         let place = self.place(error.place().unwrap_or(table.name));
-                        self.report.damaged(place, error.message().to_owned());
+                        self.report.damaged(place, error.message());
                         continue;
                     }
                 };
-                for hash in &record.refs {
-                    *self.references.entry(*hash).or_default() += 1;
-                }
+                self.refer(&record.refs);
                 let Ok(fields) = table.extract(&record.body) else {
                     self.report.damaged(self.place(&record.key), "an indexed text is too long");
                     continue;
                 };
                 let packed = places(&record.key, &fields, record.turn.as_ref());
                 placed += usize::from(!packed.is_empty());
-                let stored: Option<Vec<u8>> =
-                    self.ask("HGET", &places_of, &[record.key.encoded().as_bytes()]).await?;
-                if stored.unwrap_or_default() != packed {
-                    let what = "what is kept of its places does not fit the body";
-                    self.report.damaged(self.place(&record.key), what);
-                }
                 expected[0].push(rows::place(Vec::new(), record.key.encoded()));
                 unpacked(&packed, |index, place| {
                     if let Some(expected) = expected.get_mut(index + 1) {
                         expected.push(place.to_vec());
                     }
                 });
+                page.push((record.key, packed));
+            }
+            let keys: Vec<&[u8]> = page.iter().map(|(key, _)| key.encoded().as_bytes()).collect();
+            let stored = self.fields(&places_of, &keys).await?.unwrap_or_default();
+            for ((key, packed), stored) in page.iter().zip(stored) {
+                if stored.unwrap_or_default() != *packed {
+                    let what = "what is kept of its places does not fit the body";
+                    self.report.damaged(self.place(key), what);
+                }
             }
             cursor = next;
             if cursor == 0 {
                 break;
             }
         }
-        let kept: usize = self.ask("HLEN", &places_of, &[]).await?;
-        if kept != placed {
+        let kept: Option<usize> = self.ask("HLEN", &places_of, &[]).await?;
+        if let Some(kept) = kept.filter(|kept| *kept != placed) {
             let what = format!("the places of {kept} records are kept, not of {placed}");
             self.report.damaged(self.place(table.name), what);
         }
@@ -197,23 +257,32 @@ impl Look<'_> {
     /// Every stream of a log: its head against its entries, and every entry.
     async fn log(&mut self, log: &'static Log) -> Result<()> {
         let heads = self.at.space.records(&STREAMS);
-        let (mut seen, mut cursor) = (HashSet::new(), 0);
+        let (mut seen, mut strange_names, mut cursor) = (HashSet::new(), HashSet::new(), 0);
         let mut turns = Vec::new();
         loop {
-            let (next, rows) = self.scan(&heads, cursor).await?;
+            let Some((next, rows)) = self.scan(&heads, cursor).await? else { break };
             for (field, row) in rows {
                 let text = std::str::from_utf8(&field).ok().and_then(|f| f.split_once('\u{1f}'));
-                let Some((name, stream)) = text else { continue };
-                if name != log.name || !seen.insert(field.clone()) {
+                let known = text.and_then(|(log, stream)| {
+                    Some((self.at.schema.log(log)?, Stream::new(stream).ok()?))
+                });
+                let Some((of, stream)) = known else {
+                    strange_names.insert(field);
+                    continue;
+                };
+                if of.name != log.name || !seen.insert(field.clone()) {
                     continue;
                 }
-                let Ok(stream) = Stream::new(stream) else { continue };
                 self.stream(log, &stream, &row, &mut turns).await?;
             }
             cursor = next;
             if cursor == 0 {
                 break;
             }
+        }
+        if !strange_names.is_empty() {
+            let what = format!("{} streams have damaged names", strange_names.len());
+            self.report.damaged(self.place(STREAMS.name), what);
         }
         self.index(&format!("turns:{}", log.name), &turns).await?;
         // All logs share one index of streams: each looks for its own there.
@@ -223,7 +292,7 @@ impl Look<'_> {
             .map(|field| rows::place(Vec::new(), field))
             .collect();
         let key = self.at.space.of(&format!("index:{}:key", STREAMS.name));
-        if self.present(&key, &own).await?.contains(&false) {
+        if self.lacking(&key, &own).await?.is_some_and(|lacking| lacking > 0) {
             self.report.damaged(self.place(log.name), "the index of streams lacks one");
         }
         Ok(())
@@ -247,16 +316,21 @@ impl Look<'_> {
         let mut found = [0u64; 4];
         let (mut turned, mut referring, mut named) = (0, 0, 0);
         loop {
-            let page: Vec<Vec<u8>> = self
+            let page: Option<Vec<Vec<u8>>> = self
                 .ask("ZRANGEBYLEX", &entries, &[&from, b"+", b"LIMIT", b"0", count.as_bytes()])
                 .await?;
+            let Some(page) = page else {
+                // Whether its ids can be read can still be told.
+                return self.ask::<u64>("HLEN", &ids, &[]).await.map(|_| ());
+            };
+            let mut with_ids = Vec::new();
             for row in &page {
                 self.report.entries += 1;
                 let entry = match rows::entry(self.at.namespace, log, stream, row) {
                     Ok(entry) => entry,
                     Err(error) => {
                         let place = self.place(error.place().unwrap_or(log.name));
-                        self.report.damaged(place, error.message().to_owned());
+                        self.report.damaged(place, error.message());
                         continue;
                     }
                 };
@@ -265,22 +339,23 @@ impl Look<'_> {
                 found[2] += 1;
                 found[3] += entry.body.len() as u64;
                 referring += u64::from(!entry.refs.is_empty());
-                for hash in &entry.refs {
-                    *self.references.entry(*hash).or_default() += 1;
-                }
+                self.refer(&entry.refs);
                 let number = digits(entry.number);
                 if let Some(turn) = &entry.turn {
                     turned += 1;
                     turns.push(format!("{turn}\u{1f}{stream}\u{1f}{number}").into_bytes());
                 }
-                if let Some(id) = &entry.id {
+                if let Some(id) = entry.id {
                     named += 1;
-                    let known: Option<String> =
-                        self.ask("HGET", &ids, &[id.as_str().as_bytes()]).await?;
-                    if known.as_deref() != Some(&number) {
-                        self.report
-                            .damaged(place.clone(), format!("it is not known by the id {id:?}"));
-                    }
+                    with_ids.push((id, number));
+                }
+            }
+            let asked: Vec<&[u8]> = with_ids.iter().map(|(id, _)| id.as_str().as_bytes()).collect();
+            let known = self.fields(&ids, &asked).await?.unwrap_or_default();
+            for ((id, number), known) in with_ids.iter().zip(known) {
+                if known.as_deref() != Some(number.as_bytes()) {
+                    let what = format!("it is not known by the id {id:?}");
+                    self.report.damaged(place.clone(), what);
                 }
             }
             match page.last() {
@@ -288,13 +363,13 @@ impl Look<'_> {
                 _ => break,
             }
         }
-        let known: u64 = self.ask("HLEN", &ids, &[]).await?;
+        let known: Option<u64> = self.ask("HLEN", &ids, &[]).await?;
         let empty =
             head.count == 0 && head.first == head.last + 1 && found[2] == 0 && head.bytes == 0;
         if !empty && found != [head.first, head.last, head.count, head.bytes] {
             self.report.damaged(place.clone(), "its head does not fit its entries");
         }
-        if tallies != (turned, referring) || known != named {
+        if tallies != (turned, referring) || known.is_some_and(|known| known != named) {
             self.report.damaged(place, "its ids or tallies do not fit its entries");
         }
         Ok(())
@@ -306,7 +381,7 @@ impl Look<'_> {
         let (mut seen, mut cursor) = (HashSet::new(), 0);
         let (mut by_key, mut free) = (Vec::new(), Vec::new());
         loop {
-            let (next, rows) = self.scan(&hash, cursor).await?;
+            let Some((next, rows)) = self.scan(&hash, cursor).await? else { break };
             for (name, row) in rows {
                 let found = std::str::from_utf8(&name).ok();
                 let Some(hash) = found.and_then(|name| Hash::from_hex(name).ok()) else {
@@ -338,7 +413,8 @@ impl Look<'_> {
             self.report.damaged(place, "its row is damaged");
             return Ok(());
         };
-        let bytes: Option<Vec<u8>> = self.ask("GET", &self.at.space.blob(hash), &[]).await?;
+        let key = self.at.space.blob(hash);
+        let bytes: Option<Vec<u8>> = self.ask("GET", &key, &[]).await?.flatten();
         let whole = |bytes: Vec<u8>| {
             bytes.len() as u64 == blob.size && Blob::from_stored(hash, bytes).is_ok()
         };

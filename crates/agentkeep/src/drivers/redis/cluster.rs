@@ -1,5 +1,6 @@
 //! The way to a cluster: the client knows which node has which slot. All nodes are looked at when
-//! the store is opened, and again after a connection broke: another one may have taken over.
+//! the store is opened, and again after a connection broke or a slot moved: another one may have taken
+//! over.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,8 +30,8 @@ const RETRIES: [u32; 2] = [2, 0];
 pub(super) struct Cluster {
     clients: [ClusterClient; 2],
     connections: tokio::sync::Mutex<[Option<ClusterConnection>; 2]>,
-    /// True while the nodes are as they were looked at.
-    looked_at: AtomicBool,
+    /// True while the nodes that a connection knows are as they were looked at.
+    looked_at: [AtomicBool; 2],
 }
 
 impl Cluster {
@@ -57,16 +58,18 @@ impl Cluster {
         Ok(Self {
             clients: [by_itself?, once?],
             connections: tokio::sync::Mutex::default(),
-            looked_at: AtomicBool::new(false),
+            looked_at: Default::default(),
         })
     }
 
     pub(super) async fn get(&self, again: Again, options: &Options) -> Result<ClusterConnection> {
         let mut held = self.connections.lock().await;
         let [by_itself, once] = &mut *held;
-        let (client, held) = match again {
-            Again::Client => (&self.clients[0], by_itself),
-            Again::Caller => (&self.clients[1], once),
+        let [client, caller] = &self.clients;
+        let [for_client, for_caller] = &self.looked_at;
+        let (client, held, looked_at) = match again {
+            Again::Client => (client, by_itself, for_client),
+            Again::Caller => (caller, once, for_caller),
         };
         let connection = if let Some(connection) = &*held {
             connection.clone()
@@ -76,10 +79,10 @@ impl Cluster {
             self.look_again();
             connection
         };
-        if !self.looked_at.swap(true, Ordering::AcqRel)
+        if !looked_at.swap(true, Ordering::AcqRel)
             && let Err(error) = look(&connection, options).await
         {
-            self.looked_at.store(false, Ordering::Release);
+            looked_at.store(false, Ordering::Release);
             return Err(error);
         }
         *held = Some(connection.clone());
@@ -87,7 +90,7 @@ impl Cluster {
     }
 
     pub(super) fn look_again(&self) {
-        self.looked_at.store(false, Ordering::Release);
+        self.looked_at.iter().for_each(|looked_at| looked_at.store(false, Ordering::Release));
     }
 
     pub(super) async fn forget(&self) {

@@ -14,6 +14,7 @@ use super::appending::plain;
 use super::calling::{Call, Calling, Failure, KEPT};
 use super::encode::{self, Sending};
 use super::errors::{ended, unknown};
+use super::full::gives_back;
 use super::grouping::{self, Asked, Part, Waiting};
 use super::keys::{Space, calls, namespaces};
 use super::link::Link;
@@ -23,7 +24,7 @@ use super::seen::Seen;
 use super::slots::{Slot, Slots};
 use crate::driver::{Batch, Committed, Hub, Operation};
 use crate::drivers::server::answer::answer;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::schema::{Namespace, Schema};
 
 /// How often it is put off that the server forgets a client's slots.
@@ -130,7 +131,13 @@ impl Committer {
         let sending = self.sending(&slot, keep, batch.operation.is_some().then(|| batch.digest()));
         let clustered = self.link.is_clustered();
         let call = encode::commit(self.schema, (base, &space), clustered, &sending, &batch)?;
-        let text = self.call(&self.scripts.commit, &call, &space, &slot, deadline).await;
+        let mut text = self.call(&self.scripts.commit, &call, &space, &slot, deadline).await;
+        if matches!(&text, Err(Failure::Refused(error)) if error.kind() == Kind::NoSpace)
+            && gives_back(&batch)
+        {
+            let script = &self.scripts.commit_when_full;
+            text = self.call(script, &call, &space, &slot, deadline).await;
+        }
         let text = text.map_err(|failure| match failure {
             Failure::Not(error) | Failure::Refused(error) => error,
             Failure::Unknown => unknown(batch.operation.as_ref()),
@@ -225,7 +232,15 @@ impl Committer {
         }
         let mut cmd = redis::cmd("ZADD");
         cmd.arg(namespaces(&self.link.options.base)).arg(0).arg(batch.namespace.as_str());
-        Box::pin(self.link.command(&cmd)).await?;
+        if let Err(error) = Box::pin(self.link.command(&cmd)).await {
+            // A server whose memory is full does not say that it is there already.
+            let mut there = redis::cmd("ZSCORE");
+            there.arg(namespaces(&self.link.options.base)).arg(batch.namespace.as_str());
+            let is_full = error.kind() == Kind::NoSpace;
+            if !is_full || Box::pin(self.link.command(&there)).await? == redis::Value::Nil {
+                return Err(error);
+            }
+        }
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         if named.len() >= NAMESPACES {
             named.clear();

@@ -15,7 +15,8 @@ pub(super) enum Fate {
     Refused,
     /// As before, and it may go better soon: the server loads its data, or a slot moves.
     Again,
-    /// As before, and this connection is of no use: the server takes no writes any more.
+    /// As before, and this connection is of no use: the server takes no writes any more, or has no such
+    /// slot.
     Elsewhere,
     /// The server does not know the script.
     NoScript,
@@ -31,9 +32,9 @@ pub(super) fn fate(error: &RedisError) -> Fate {
             | ServerErrorKind::TryAgain
             | ServerErrorKind::ClusterDown
             | ServerErrorKind::MasterDown
-            | ServerErrorKind::Moved
             | ServerErrorKind::Ask => Fate::Again,
-            ServerErrorKind::ReadOnly => Fate::Elsewhere,
+            // By now the client knows who else has the slot, and that one is to be looked at.
+            ServerErrorKind::ReadOnly | ServerErrorKind::Moved => Fate::Elsewhere,
             _ => of_code(error),
         },
         ErrorKind::Extension => of_code(error),
@@ -72,6 +73,26 @@ pub(super) fn gone() -> Error {
         .advice("take a new one")
 }
 
+fn full() -> Error {
+    Error::new(Kind::NoSpace, "the server's memory is full (maxmemory); nothing was changed")
+        .advice("give the server more memory, or delete something: reading and deleting go on")
+}
+
+fn no_room() -> Error {
+    let message = "the server has no memory for a copy of the namespace, which a snapshot is";
+    Error::new(Kind::NoSpace, message)
+        .advice("give the server more memory (maxmemory), or delete something")
+}
+
+/// There was no memory for a copy, and what was read in its place did not stay as it was.
+pub(super) fn changed() -> Error {
+    let message =
+        "the server has no memory for a copy of the namespace, which was changed while it was read";
+    Error::new(Kind::NoSpace, message).advice(
+        "try again when nobody writes to the namespace, or give the server more memory (maxmemory)",
+    )
+}
+
 /// What the server says. Arguments, which can be what was to be kept, stay out.
 fn answered(code: &str, error: &RedisError) -> Error {
     let detail = error.detail().unwrap_or_default();
@@ -79,13 +100,14 @@ fn answered(code: &str, error: &RedisError) -> Error {
     let detail: String = detail.lines().next().unwrap_or_default().chars().take(200).collect();
     let (kind, advice) = match code {
         "GONE" => return gone(),
+        "OOM" => return full(),
+        "NOROOM" => return no_room(),
         "NOAUTH" | "WRONGPASS" => (
             Kind::PermissionDenied,
             "give user and password in REDIS_USERNAME and REDIS_PASSWORD, a file, or the URL",
         ),
         "ERR" if detail.contains("user executing the script") => (Kind::PermissionDenied, RIGHTS),
         "NOPERM" => (Kind::PermissionDenied, RIGHTS),
-        "OOM" => (Kind::NoSpace, "give the server more memory (maxmemory)"),
         "MISCONF" => (Kind::NoSpace, "the server cannot write to its disk: look at its log"),
         "READONLY" => (Kind::PermissionDenied, "the server takes no writes: connect to the master"),
         "WRONGTYPE" => (

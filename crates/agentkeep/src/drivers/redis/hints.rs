@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -29,6 +30,8 @@ pub(super) struct Listening {
     pub(super) link: Arc<Link>,
     pub(super) hub: Hub,
     pub(super) channel: String,
+    /// The runtime of the store.
+    pub(super) runtime: Handle,
 }
 
 /// The task that listens, started with the first watch.
@@ -37,18 +40,24 @@ pub(super) struct Hints(tokio::sync::Mutex<Option<(JoinHandle<()>, watch::Receiv
 
 impl Hints {
     /// Makes sure that hints come from now on.
-    pub(super) async fn ensure(&self, make: impl FnOnce() -> Listening) -> Result<()> {
-        let mut ready = {
-            let mut running = self.0.lock().await;
-            if running.as_ref().is_none_or(|(task, _)| task.is_finished()) {
-                let (tell, ready) = watch::channel(false);
-                *running = Some((tokio::spawn(make().run(tell)), ready));
+    pub(super) async fn ensure(&self, make: impl Fn() -> Listening) -> Result<()> {
+        // Whoever asks first may have a runtime that ends before the store does; that of the store may have
+        // ended, too.
+        for runtime in [make().runtime, Handle::current()] {
+            let mut ready = {
+                let mut running = self.0.lock().await;
+                if running.as_ref().is_none_or(|(task, _)| task.is_finished()) {
+                    let (tell, ready) = watch::channel(false);
+                    *running = Some((runtime.spawn(make().run(tell)), ready));
+                }
+                let Some((_, ready)) = &*running else { return Err(closed()) };
+                ready.clone()
+            };
+            if ready.wait_for(|ready| *ready).await.is_ok() {
+                return Ok(());
             }
-            let Some((_, ready)) = &*running else { return Err(closed()) };
-            ready.clone()
-        };
-        let is_ready = ready.wait_for(|ready| *ready).await.is_ok();
-        if is_ready { Ok(()) } else { Err(closed()) }
+        }
+        Err(closed())
     }
 
     pub(super) async fn close(&self) {

@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Value};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio::time::Instant;
 
 use super::cluster::{Again, Cluster};
@@ -21,6 +23,9 @@ use super::{connect, errors};
 use crate::drivers::server::patience::{ATTEMPTS, pause};
 use crate::error::{Error, Result};
 
+/// How long closing waits for what is to be removed: it goes by itself, if later.
+const LEFTOVERS: Duration = Duration::from_secs(2);
+
 /// The way to the store.
 pub(super) struct Link {
     pub(super) options: Options,
@@ -28,6 +33,8 @@ pub(super) struct Link {
     closed: AtomicBool,
     /// How often something was sent: what a commit costs is looked at by tests.
     pub(super) sent: AtomicUsize,
+    /// Held for reading by what is still to be removed in the background.
+    leftovers: Arc<RwLock<()>>,
 }
 
 enum Mode {
@@ -83,7 +90,7 @@ impl Link {
             Mode::Single(Lanes::new(options.pool, connection))
         };
         let (closed, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Ok(Self { options, mode, closed, sent })
+        Ok(Self { options, mode, closed, sent, leftovers: Arc::default() })
     }
 
     pub(super) fn is_clustered(&self) -> bool {
@@ -98,8 +105,24 @@ impl Link {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Until what this gives is dropped, closing waits, if it is not waiting already.
+    pub(super) fn leftover(&self) -> Option<OwnedRwLockReadGuard<()>> {
+        Arc::clone(&self.leftovers).try_read_owned().ok()
+    }
+
+    /// Waits a moment until everything is removed that was to be.
+    pub(super) async fn settled(&self) {
+        let _ = tokio::time::timeout(LEFTOVERS, self.leftovers.write()).await;
+    }
+
+    /// Whether there is nothing to wait for.
+    pub(super) fn is_settled(&self) -> bool {
+        self.leftovers.try_write().is_ok()
+    }
+
     /// Nothing is sent any more; the connections end with who uses them.
     pub(super) async fn close(&self) {
+        self.settled().await;
         self.end();
         match &self.mode {
             Mode::Single(lanes) => lanes.close().await,

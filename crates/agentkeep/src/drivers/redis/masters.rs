@@ -15,6 +15,14 @@ pub(super) struct Masters {
     slots: Vec<(i64, i64, usize)>,
 }
 
+impl Masters {
+    /// The one that has a slot.
+    pub(super) fn of_slot(&self, slot: i64) -> Option<&(String, u16)> {
+        let range = self.slots.iter().find(|(from, to, _)| (*from..=*to).contains(&slot));
+        self.nodes.get(range?.2)
+    }
+}
+
 /// From the answer to `CLUSTER SLOTS`; a node that does not know its own name has that by which it
 /// was asked.
 pub(super) fn of(answer: &Value, asked: &str) -> Result<Masters> {
@@ -82,6 +90,11 @@ mod tests {
         assert_eq!(masters.slots, [(0, 99, 0), (100, 8999, 1), (9000, 16383, 0)]);
         let turned: Vec<Value> = ranges.iter().rev().cloned().collect();
         assert_eq!(of(&Value::Array(turned), "a").unwrap(), masters);
+        let of_slot = |slot| masters.of_slot(slot).map(|(_, port)| *port);
+        assert_eq!(
+            (of_slot(0), of_slot(100), of_slot(16383), of_slot(16384)),
+            (Some(2), Some(3), Some(2), None)
+        );
         let moved = [range(0, 99, Some("b"), 3), range(100, 16383, Some("a"), 2)];
         assert_ne!(of(&Value::Array(moved.to_vec()), "a").unwrap(), masters);
     }

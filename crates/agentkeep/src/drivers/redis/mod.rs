@@ -14,7 +14,9 @@ mod encode;
 mod errors;
 mod find;
 mod foreign;
+mod full;
 mod grouping;
+mod held;
 mod hints;
 mod keys;
 mod lanes;
@@ -40,6 +42,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 
 use self::committer::Committer;
 pub use self::foreign::Foreign;
@@ -66,6 +69,8 @@ pub struct Redis {
     committer: Arc<Committer>,
     hub: Hub,
     hints: Hints,
+    /// The runtime that the store was opened in.
+    runtime: Handle,
     /// The format that opening found.
     found: u32,
 }
@@ -106,8 +111,8 @@ impl Redis {
             epoch: opened.epoch,
             format: schema.version,
         };
-        let (hints, found) = (Hints::default(), opened.before);
-        Ok(Self { schema, description, link, scripts, committer, hub, hints, found })
+        let (hints, runtime, found) = (Hints::default(), Handle::current(), opened.before);
+        Ok(Self { schema, description, link, scripts, committer, hub, hints, runtime, found })
     }
 
     /// How often something was sent to the server for a caller.
@@ -134,6 +139,7 @@ impl Redis {
             space: Space::new(&self.link.options.base, namespace),
             names: None,
             alive: None,
+            held: None,
         })
     }
 }
@@ -142,8 +148,18 @@ impl Redis {
 impl Drop for Redis {
     fn drop(&mut self) {
         self.hints.abort();
-        self.link.end();
         self.hub.close();
+        // What readers have left is removed first, by those who can wait.
+        match Handle::try_current() {
+            Ok(runtime) if !self.link.is_settled() => {
+                let link = Arc::clone(&self.link);
+                runtime.spawn(async move {
+                    link.settled().await;
+                    link.end();
+                });
+            }
+            _ => self.link.end(),
+        }
     }
 }
 
@@ -218,6 +234,7 @@ impl Driver for Redis {
             link: Arc::clone(&self.link),
             hub: self.hub.clone(),
             channel: self.committer.channel.clone(),
+            runtime: self.runtime.clone(),
         };
         let ensured = self.hints.ensure(listening);
         let ensured = tokio::time::timeout(self.link.options.timeout, ensured).await;

@@ -1,5 +1,6 @@
 //! Finding the store, making it if it is new, bringing it up to date: one script, so that many
-//! processes may do it at once.
+//! processes may do it at once. A store that is there and up to date is only read: so it can be opened
+//! when the server takes no writes.
 
 use super::errors::strange;
 use super::keys::{namespaces, probes, store};
@@ -23,9 +24,15 @@ pub(super) async fn open(schema: &Schema, link: &Link, scripts: &Scripts) -> Res
     link.ask(&scripts.probe, &probes(&options.base), &[channel]).await?;
     let yes = |yes| if yes { "yes" } else { "no" };
     let (version, id) = (schema.version.to_string(), uuid::Uuid::new_v4().simple().to_string());
-    let ask = async |create| {
-        let arguments = [schema.name, &version, &id, yes(create), yes(options.upgrade)];
-        let answer = link.ask(&scripts.open, std::slice::from_ref(&key), &arguments).await;
+    let ask = async |create: Option<bool>| {
+        let answer = if let Some(create) = create {
+            let arguments = [schema.name, &version, &id, yes(create), yes(options.upgrade)];
+            link.ask(&scripts.open, std::slice::from_ref(&key), &arguments).await
+        } else {
+            let mut facts = redis::cmd("HMGET");
+            facts.arg(&key).arg(&["schema", "format", "store_id", "epoch", "format"]);
+            link.command(&facts).await
+        };
         let answer = answer.map_err(|error| match error.kind() {
             Kind::Corrupt => not_ours(&key).caused_by(error),
             _ => error,
@@ -33,14 +40,22 @@ pub(super) async fn open(schema: &Schema, link: &Link, scripts: &Scripts) -> Res
         redis::from_redis_value::<Vec<Option<String>>>(answer).map_err(|_| strange("the store"))
     };
     let is_there = |facts: &[Option<String>]| facts.iter().take(4).any(Option::is_some);
-    let mut facts = ask(false).await?;
+    let mut facts = ask(None).await?;
     if !is_there(&facts) {
         // Another one may have made it in between.
         let remains = remains(link).await?;
-        facts = ask(options.create && !remains).await?;
+        let create = options.create && !remains;
+        facts = ask(create.then_some(true)).await?;
         if remains && !is_there(&facts) {
             return Err(no_store_but_namespaces(key));
         }
+    }
+    let older = |format: &Option<String>| {
+        let found = format.as_ref().and_then(|format| format.parse::<u32>().ok());
+        found.is_some_and(|found| found > 0 && found < schema.version)
+    };
+    if options.upgrade && facts.get(1).is_some_and(older) {
+        facts = ask(Some(false)).await?;
     }
     let [name, format, store_id, epoch, before] = facts.as_slice() else {
         return Err(strange("the store"));

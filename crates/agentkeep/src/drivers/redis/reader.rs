@@ -2,6 +2,7 @@
 
 use super::errors::strange;
 use super::find;
+use super::held::Held;
 use super::keys::Space;
 use super::link::Link;
 use super::rows::{damaged, digits, entry, head, record};
@@ -24,6 +25,8 @@ pub(super) struct Place<'a> {
     pub(super) names: Option<&'a Names>,
     /// The key that goes with a copy.
     pub(super) alive: Option<String>,
+    /// Who tells whether it is still of one moment, where it is no copy.
+    pub(super) held: Option<&'a Held>,
 }
 
 impl Place<'_> {
@@ -34,6 +37,9 @@ impl Place<'_> {
         mut keys: Vec<String>,
         arguments: &[A],
     ) -> Result<redis::Value> {
+        if let Some(held) = self.held {
+            return held.ask(&reading.script, &keys, arguments).await;
+        }
         let Some(alive) = &self.alive else {
             return self.link.ask(&reading.script, &keys, arguments).await;
         };

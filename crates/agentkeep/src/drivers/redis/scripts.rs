@@ -16,6 +16,11 @@ impl Script {
         let sha = redis::Script::new(&text).get_hash().to_owned();
         Self { text, sha }
     }
+
+    /// The same script for a server whose memory is full, which refuses it otherwise.
+    fn when_full(text: &str) -> Self {
+        Self::new(text.replacen("#!lua\n", "#!lua flags=allow-oom\n", 1))
+    }
 }
 
 /// A script that only reads, of what is there, and of a copy: that is called with one key more, which goes
@@ -46,7 +51,11 @@ pub(super) struct Scripts {
     pub(super) append: Script,
     pub(super) command: Reading,
     pub(super) commit: Script,
+    /// For what gives more back than it takes, when memory is full.
+    pub(super) commit_when_full: Script,
     pub(super) copy: Script,
+    /// Prolongs or removes a copy.
+    pub(super) copied: Script,
     pub(super) find: Reading,
     pub(super) get: Reading,
     pub(super) ids: Reading,
@@ -60,11 +69,15 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new() -> Self {
+        let (commit, copy) = (include_str!("lua/commit.lua"), include_str!("lua/copy.lua"));
+        let tight = commit.replacen("full, grown, NOTES = false", "full, grown, NOTES = true", 1);
         Self {
             append: Script::new(include_str!("lua/append.lua")),
             command: Reading::new(include_str!("lua/command.lua")),
-            commit: Script::new(include_str!("lua/commit.lua")),
-            copy: Script::new(include_str!("lua/copy.lua")),
+            commit: Script::new(commit),
+            commit_when_full: Script::when_full(&tight),
+            copy: Script::new(copy),
+            copied: Script::when_full(copy),
             find: Reading::new(include_str!("lua/find.lua")),
             get: Reading::new(include_str!("lua/get.lua")),
             ids: Reading::new(include_str!("lua/ids.lua")),

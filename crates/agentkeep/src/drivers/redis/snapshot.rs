@@ -2,7 +2,8 @@
 //!
 //! The server has no older states to show, so the copy costs memory as the namespace does, and the
 //! server does nothing else while it is made. It ends with its reader, or some minutes after the
-//! last read if its process was killed.
+//! last read if its process was killed. A server that has no memory for it is read in place, as long as
+//! nobody commits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::held::Held;
 use super::keys::{Space, of_all, of_table};
 use super::link::Link;
 use super::reader::{self, Names, Place};
@@ -33,7 +35,9 @@ pub(super) struct Copy {
     scripts: Arc<Scripts>,
     namespace: Namespace,
     source: Space,
+    /// Where it is read.
     target: Space,
+    held: Option<Held>,
     began: Instant,
     /// Seconds after `began` at which it was last promised.
     promised: AtomicI64,
@@ -64,22 +68,34 @@ impl Copy {
             namespace: namespace.clone(),
             source,
             target,
+            held: None,
             began: Instant::now(),
             promised: AtomicI64::new(0),
             names: None,
         };
         let clustered = link.is_clustered();
         let base = if with_names && !clustered { &link.options.base } else { "" };
-        let rows: Vec<(String, Vec<u8>)> = copy.run("copy", base).await?;
+        let made = copy.run::<Vec<(String, Vec<u8>)>>("copy", base).await;
+        let rows = match made {
+            Ok(rows) => rows,
+            Err(error) if error.kind() == Kind::NoSpace => {
+                copy.target = copy.source.clone();
+                // Where that cannot be had, the want of memory says more.
+                let held = Held::new(schema, link, &copy.source).await;
+                copy.held = Some(held.map_err(|_| error)?);
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
         copy.names = match with_names {
-            true if clustered => Some(copy.all_names().await?),
+            true if clustered || copy.held.is_some() => Some(copy.all_names().await?),
             true => Some(rows.into_iter().collect()),
             false => None,
         };
         Ok(copy)
     }
 
-    /// In a cluster each is of its own moment; that of the namespace is the copy's.
+    /// Each is of its own moment, where they are not copied; that of the namespace is the copy's.
     async fn all_names(&self) -> Result<Names> {
         let at = self.place(&self.namespace).await?;
         let bounds = (b"-".to_vec(), b"+".to_vec());
@@ -97,7 +113,8 @@ impl Copy {
     async fn run<T: redis::FromRedisValue>(&self, doing: &str, base: &str) -> Result<T> {
         let keys = self.keys();
         let arguments = self.arguments(doing, base);
-        let answer = self.link.ask(&self.scripts.copy, &keys, &arguments).await?;
+        let script = if doing == "copy" { &self.scripts.copy } else { &self.scripts.copied };
+        let answer = self.link.ask(script, &keys, &arguments).await?;
         redis::from_redis_value(answer).map_err(|_| super::errors::strange("a copy"))
     }
 
@@ -131,7 +148,7 @@ impl Copy {
         }
         let now = i64::try_from(self.began.elapsed().as_secs()).unwrap_or(i64::MAX);
         let promised = self.promised.load(Ordering::Acquire);
-        if now - promised >= RENEWED.as_secs().cast_signed() {
+        if self.held.is_none() && now - promised >= RENEWED.as_secs().cast_signed() {
             if self.run::<i64>("keep", "").await? == 0 {
                 return Err(super::errors::gone());
             }
@@ -144,26 +161,31 @@ impl Copy {
             namespace: &self.namespace,
             space: self.target.clone(),
             names: self.names.as_ref(),
-            alive: Some(self.target.of("alive")),
+            alive: self.held.is_none().then(|| self.target.of("alive")),
+            held: self.held.as_ref(),
         })
     }
 
     /// Gives its memory back now; else it goes in the background, or with time.
     pub(super) async fn end(&self) {
-        let _ = self.run::<i64>("remove", "").await;
+        if self.held.is_none() {
+            let _ = self.run::<i64>("remove", "").await;
+        }
     }
 }
 
 impl Drop for Copy {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if self.link.is_closed() {
+        if self.link.is_closed() || self.held.is_some() {
             return;
         }
         let (link, scripts) = (Arc::clone(&self.link), Arc::clone(&self.scripts));
         let (keys, arguments) = (self.keys(), self.arguments("remove", ""));
+        let leftover = link.leftover();
         runtime.spawn(async move {
-            let _ = link.ask(&scripts.copy, &keys, &arguments).await;
+            let _leftover = leftover;
+            let _ = link.ask(&scripts.copied, &keys, &arguments).await;
         });
     }
 }

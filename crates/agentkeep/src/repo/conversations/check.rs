@@ -4,11 +4,11 @@
 use super::lineage::Lineage;
 use super::pending::{Pending, RootKind};
 use crate::driver::{CheckReport, Find};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::json::Json;
 use crate::repo::capabilities;
 use crate::repo::space::Space;
-use crate::schema::{GARBAGE, Key, LINEAGES, NAMESPACES, SESSIONS, STREAMS, check_id};
+use crate::schema::{DELETIONS, GARBAGE, Key, LINEAGES, NAMESPACES, SESSIONS, STREAMS, check_id};
 
 /// All namespaces.
 pub(crate) async fn namespaces(space: &Space) -> Result<Vec<String>> {
@@ -19,20 +19,42 @@ pub(crate) async fn namespaces(space: &Space) -> Result<Vec<String>> {
 /// The driver's own check, and ours for every namespace.
 pub(crate) async fn check(space: &Space) -> Result<CheckReport> {
     let mut report = space.driver().check().await?;
-    for namespace in namespaces(space).await? {
+    // The driver has told what is damaged; what cannot be read for it keeps nothing else from being
+    // looked at.
+    let mut all = Vec::new();
+    let listed = namespaces(space).await.map(|names| all = names);
+    noted(listed, "the namespaces", &mut report)?;
+    for namespace in all {
         if check_id("namespace", &namespace).is_err() {
             report.damaged(format!("namespace {namespace:?}"), "its name is no valid id");
             continue;
         }
         let space = space.sibling(crate::schema::Namespace::new(&namespace)?);
+        let place = |what: &str| format!("{:?} {what}", space.namespace());
+        let pending = Pending::load(&space).await.map(|pending| pending.hides_all());
         // What is still being copied, or removed as a whole, need not fit together.
-        if !Pending::load(&space).await?.hides_all() {
-            lineages(&space, &mut report).await?;
+        if let Ok(false) = pending {
+            let looked = lineages(&space, &mut report).await;
+            noted(looked, &place("sessions and lineages"), &mut report)?;
             capabilities::check::check(&space, &mut report).await?;
         }
-        due(&space, &mut report).await?;
+        noted(pending.map(|_| ()), &place(DELETIONS.name), &mut report)?;
+        let looked = due(&space, &mut report).await;
+        noted(looked, &place("what is due"), &mut report)?;
     }
     Ok(report)
+}
+
+/// What could not be read because it is damaged, as a finding.
+fn noted(looked: Result<()>, place: &str, report: &mut CheckReport) -> Result<()> {
+    match looked {
+        Err(error) if error.kind() == Kind::Corrupt => {
+            let place = error.place().map_or(place.to_owned(), |at| format!("{place}: {at}"));
+            report.damaged(place, error.message());
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 async fn lineages(space: &Space, report: &mut CheckReport) -> Result<()> {

@@ -2,6 +2,9 @@
 -- One commit: everything is read and decided first, and written only when nothing was refused.
 -- What it takes stands in encode.rs, what it answers in ../server/answer.rs.
 local call = redis.call
+-- True in the form that is called when memory is full: what takes more than it gives back is refused.
+-- `grown` counts about how many bytes, and so many may be for the notes of what is to be removed.
+local full, grown, NOTES = false, 0, 1024
 local meta, calls, operations, operation_times = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local streams, stream_order = KEYS[5], KEYS[6]
 local blobs, blob_order, blob_free = KEYS[7], KEYS[8], KEYS[9]
@@ -358,7 +361,7 @@ function apply.trim(op)
   local removed, bytes = forget_below(stream, op.before, refs)
   for _, gone in ipairs(refs) do release(gone) end
   if removed > 0 then
-    head.count, head.bytes = head.count - removed, head.bytes - bytes
+    head.count, head.bytes, grown = head.count - removed, head.bytes - bytes, grown - bytes
     local first = stream.base and call('ZRANGEBYLEX', stream.entries, '[' .. stream.from, '+', 'LIMIT', 0, 1)[1]
     head.first = first and first:sub(1, 19) or stream.news[1] or plus(head.last, 1)
     stream.changed = true
@@ -376,7 +379,8 @@ function apply.rewrite(op)
   local time, _, id, of_turn, refs, body = old:match(ENTRY)
   if not stream.over[op.number] then stream.rewritten[op.number] = old end
   stream.over[op.number] = op.number .. time .. '\31' .. now .. '\31' .. id .. '\31' .. of_turn .. '\31' .. op.tail
-  head.bytes = head.bytes - (#old - body + 1) + #op.tail - op.tail:find('\n', 1, true)
+  local more = #op.tail - op.tail:find('\n', 1, true) - (#old - body + 1)
+  head.bytes, grown = head.bytes + more, grown + more
   head.referring = head.referring - (refs ~= '' and 1 or 0) + (op.refs ~= '' and 1 or 0)
   stream.changed = true
   release(refs)
@@ -385,6 +389,7 @@ end
 function apply.drop(op)
   local stream = stream_of(op)
   if not stream.head then return 'X0' end
+  grown = grown - stream.head.bytes
   -- Where nothing refers to entries but their stream, they need not be looked at.
   if stream.head.turned > 0 or stream.head.referring > 0 then
     local refs = {}
@@ -409,9 +414,10 @@ function apply.put(op)
   if refused then return nil, refused end
   local missing = refer(op.refs)
   if missing then return nil, 'noblob ' .. missing end
-  if old then release(refs_in(old)) else held = held + 1 end
+  if old then release(refs_in(old)) else held, grown = held + 1, grown + 2 * #op.key end
   op.version, op.new = text((old and found or floors[1]) + 1), not old
   op.old_places = call('HGET', KEYS[op.group + 1], op.key) or ''
+  grown = grown + #op.tail + #op.places - #(old or '') - #op.old_places
   puts[#puts + 1] = op
   made = true
   return 'P' .. op.version
@@ -423,7 +429,7 @@ function apply.delete(op)
   release(refs_in(old))
   op.old_places = call('HGET', KEYS[op.group + 1], op.key) or ''
   deletes[#deletes + 1] = op
-  held = held - 1
+  held, grown = held - 1, grown - #old - #op.old_places
   return 'D1'
 end
 function apply.name(op)
@@ -433,6 +439,7 @@ function apply.name(op)
   local missing = refer(op.refs)
   if missing then return nil, 'noblob ' .. missing end
   if name then release(refs_in(name)) end
+  grown = grown + #op.tail - #(name or '')
   local version = text((name and found or floors[4]) + 1)
   name = version .. op.tail
   made = true
@@ -462,6 +469,7 @@ function apply.dropblob(op)
   local blob = blob_of(op.hash)
   if not blob.there then return 'B0' end
   if blob.refs > 0 then return nil, 'referenced ' .. text(blob.refs) end
+  grown = grown - blob.size
   if blob.version then raise(3, blob.version) end
   blob.there, blob.version, blob.key, blob.bytes = false, nil, op.key, nil
   change_blob(op.hash, blob)
@@ -476,6 +484,7 @@ for i, op in ipairs(list) do
   if why then return 'no ' .. (expects + 1 + i) .. ' ' .. why end
   out[i] = done
 end
+if full and grown > NOTES then return redis.error_reply('OOM it takes more than it gives back') end
 if made and not name then name = text(floors[4] + 1) .. name_tail end
 
 -- The packed places of a record: which index, how long, the place.

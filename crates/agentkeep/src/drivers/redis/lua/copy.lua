@@ -13,19 +13,47 @@ local function copy(suffix)
 end
 local function remove(suffix) redis.call('UNLINK', target .. suffix) end
 local function keep(suffix) redis.call('PEXPIREAT', target .. suffix, time) end
+-- Of a key of another kind, which is damage, there is nothing to list.
+local function fields(key)
+  local found = redis.pcall('HKEYS', key)
+  return found.err and {} or found
+end
 local function all(listing, each)
-  for _, field in ipairs(redis.call('HKEYS', listing .. 'records:_streams')) do
+  for _, field in ipairs(fields(listing .. 'records:_streams')) do
     local name = field:gsub('\31', ':', 1)
     each('entries:' .. name)
     each('ids:' .. name)
   end
-  for _, hash in ipairs(redis.call('HKEYS', listing .. 'records:_blobs')) do each('blob:' .. hash) end
+  for _, hash in ipairs(fields(listing .. 'records:_blobs')) do each('blob:' .. hash) end
   for i = 6, #ARGV do each(ARGV[i]) end
 end
+-- How many bytes the server may still take; nothing where it has no limit, or does not say.
+local function room()
+  local info = redis.pcall('INFO', 'memory')
+  if type(info) ~= 'string' then return nil end
+  local function fact(name) return tonumber(info:match('\n' .. name .. ':(%d+)') or 0) end
+  local most = fact('maxmemory')
+  return most > 0 and most - fact('used_memory') + fact('mem_not_counted_for_evict') or nil
+end
+local NOROOM = 'NOROOM there is no memory for a copy'
 if doing == 'copy' then
   -- Sent again, after a connection that broke: what has gone meanwhile is no part of this moment.
   if redis.call('EXISTS', target .. 'alive') == 1 then all(target, remove) end
+  -- The server looks at its memory before a script, and not again. What a key takes it guesses from
+  -- a few members: so it is looked at once more, when all is there.
+  local free, needed = room(), 0
+  if free then
+    all(source, function(suffix)
+      local size = redis.pcall('MEMORY', 'USAGE', source .. suffix)
+      if type(size) == 'number' then needed = needed + size end
+    end)
+    if needed > free then return redis.error_reply(NOROOM) end
+  end
   all(source, copy)
+  if free and room() < 0 then
+    all(target, remove)
+    return redis.error_reply(NOROOM)
+  end
 else
   all(target, doing == 'remove' and remove or keep)
 end

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- What became of a call; one that did not happen is kept from ever happening.
 local sent = redis.call('HGET', KEYS[1], ARGV[1])
 if sent then
