@@ -75,8 +75,11 @@ async fn certificates_are_verified() {
     let store = prepared(&at("localhost", &trusted)).await;
     store.messages("s").add(crate::servers::named("a")).await.unwrap();
     store.close().await.unwrap();
-    for url in [at("127.0.0.1", &trusted), at("localhost", "")] {
+    for (url, told) in
+        [(at("127.0.0.1", &trusted), "the host's name"), (at("localhost", ""), "tls_ca=FILE")]
+    {
         let error = refused(&url).await;
+        assert!(error.advice_text().unwrap().contains(told), "{error}");
         assert_eq!(error.kind(), Kind::Unavailable, "{error}");
         assert!(error.to_string().contains("certificate"), "{error}");
         assert!(!error.is_retryable(), "{error}");

@@ -151,7 +151,9 @@ fn unreachable(error: &RedisError) -> Error {
             );
     }
     let certificate = text.contains("certificate") || text.contains("CERTIFICATE");
-    let advice = if certificate {
+    let advice = if text.contains("certificate not valid for name") {
+        "use the host's name that the certificate is for"
+    } else if certificate {
         "trust the server's certificate with tls_ca=FILE"
     } else {
         "check that the server runs and is Redis, that host and port are right, and whether it wants TLS (rediss:)"
