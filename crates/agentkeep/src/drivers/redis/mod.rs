@@ -21,6 +21,7 @@ mod hints;
 mod keys;
 mod lanes;
 mod link;
+mod look;
 mod masters;
 mod open;
 mod options;
