@@ -29,6 +29,12 @@ pub(crate) trait Intent: Send + Sync + std::fmt::Debug {
     /// Adds its operations and preconditions.
     async fn plan(&self, plan: &mut Plan<'_>) -> Result<()>;
 
+    /// Whether it does nothing but append what, if all of it is there already, is this again. See
+    /// [`Plan::known`].
+    fn only_appends(&self) -> bool {
+        false
+    }
+
     /// What is worth doing once it is committed, but not worth an error.
     async fn committed(&self, _space: &Space, _committed: &Committed) {}
 
@@ -95,6 +101,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) space: &'a Space,
     /// True when an append was refused because some of its ids were known: look before appending.
     pub(crate) careful: bool,
+    /// True when nothing but appends is planned, each with ids.
+    only_appends: bool,
     /// True when an earlier plan met something that it had not looked for, or too early: what is
     /// mostly not there is looked for only now.
     pub(crate) again: bool,
@@ -118,6 +126,7 @@ impl<'a> Plan<'a> {
         Self {
             space,
             careful,
+            only_appends: false,
             again: false,
             import: None,
             batch: Batch::new(space.namespace().clone()),
@@ -131,6 +140,18 @@ impl<'a> Plan<'a> {
             published: Vec::new(),
             remember: Vec::new(),
         }
+    }
+
+    /// The same for these intents, all of them.
+    pub(crate) fn of(mut self, intents: &[Box<dyn Intent>]) -> Self {
+        self.only_appends = intents.iter().all(|intent| intent.only_appends());
+        self
+    }
+
+    /// What an append does about ids that are known. Answering them leaves the whole batch out: so only where
+    /// nothing else is in it. Otherwise it is refused, and the next plan, a careful one, leaves out what is known.
+    pub(crate) fn known(&self) -> Known {
+        if self.only_appends && !self.careful { Known::Answer } else { Known::Refuse }
     }
 
     /// The same after a plan that did not fit what was there.

@@ -73,8 +73,8 @@ impl Unit {
         self
     }
 
-    /// Committing the same unit again under this id, even after `OutcomeUnknown`, changes nothing
-    /// and answers as the first time.
+    /// Committing the same unit again under this id, even after `OutcomeUnknown`, changes nothing and
+    /// says so ([`Done::replayed`]), without the places and cursors of the first time.
     #[must_use]
     pub fn operation(mut self, operation: &OperationId) -> Self {
         self.operation = Some(operation.clone());
@@ -175,12 +175,13 @@ impl Unit {
                     }
                     return Ok(done(&committed, &receipts, &published));
                 }
-                // Some, not all, of an append's ids may be known: look which.
+                // Some of an append's ids are known: look which; also when others have added them since
+                // that was looked at.
                 Err(error)
                     if error.kind() == Kind::AlreadyExists
                         && error.expectation().is_none()
                         && appends
-                        && !careful =>
+                        && attempt < ATTEMPTS =>
                 {
                     careful = true;
                 }
@@ -195,7 +196,10 @@ impl Unit {
 
     /// In a function of its own, so that the plan's room is free again while it is committed.
     async fn planned(&self, careful: bool, again: bool) -> Result<(Batch, Committing)> {
-        let mut plan = Plan::new(&self.space, careful).again(again).within(self.run.as_ref());
+        let mut plan = Plan::new(&self.space, careful)
+            .of(&self.intents)
+            .again(again)
+            .within(self.run.as_ref());
         for intent in &self.intents {
             intent.plan(&mut plan).await?;
         }

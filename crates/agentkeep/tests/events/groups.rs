@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentkeep::{Bounds, GroupOptions, Kind, Leased, Retention, Store};
+use agentkeep::{Bounds, Event, GroupOptions, Kind, Leased, Retention, Store};
 
 use crate::support::{n_of, on_every_driver, publish};
 
@@ -10,6 +10,7 @@ on_every_driver!(
     each_event_goes_to_one_worker,
     what_runs_out_is_handed_out_again_and_put_aside_in_the_end,
     what_is_given_back_comes_at_once,
+    large_events_are_put_aside_too,
     a_lost_lease_ends_nothing,
     what_a_group_needs_is_kept,
     workers_at_once_share_without_repeating,
@@ -72,6 +73,40 @@ async fn what_runs_out_is_handed_out_again_and_put_aside_in_the_end(store: Store
     assert_eq!(dead[1].event.as_str(), r#"{"n":1}"#);
     let info = group.info().await.unwrap();
     assert_eq!((info.waiting, info.leased, info.dead), (0, 0, 2));
+}
+
+/// One that leaves no room for what a dead letter tells besides, and so many at once that they are too
+/// much for one commit.
+async fn large_events_are_put_aside_too(store: Store) {
+    let text = |bytes: usize| Event::of(&"x".repeat(bytes - 2)).unwrap();
+    store.events().publish("t", text(8 << 20)).await.unwrap();
+    for _ in 0..9 {
+        store.events().publish("t", text(15 << 19)).await.unwrap();
+    }
+    let group = store.events().group("t", "g", at_once(1)).await.unwrap();
+    let leased = group.receive("a", 100).await.unwrap();
+    assert_eq!(leased.len(), 10);
+    run_out(&leased).await;
+    publish(&store, "t", [1]).await;
+    let mut next = Vec::new();
+    while next.is_empty() {
+        next = group.receive("a", 100).await.unwrap();
+    }
+    assert_eq!(numbers(&next), [1]);
+    while group.info().await.unwrap().dead < 10 {
+        group.receive("a", 100).await.unwrap();
+    }
+    let dead = group.dead_letters().await.unwrap();
+    assert_eq!(
+        (dead[0].event.as_str(), dead[0].cursor.as_str()),
+        ("null", leased[0].event.cursor.as_str())
+    );
+    assert!(
+        dead[0].reason.starts_with("its time ran out (its 8388608 bytes"),
+        "{}",
+        dead[0].reason
+    );
+    assert!(dead[1..10].iter().all(|letter| letter.event.len() == 15 << 19));
 }
 
 async fn what_is_given_back_comes_at_once(store: Store) {

@@ -11,6 +11,8 @@ on_every_driver!(
     many_are_one_commit,
     the_same_key_publishes_once,
     some_known_keys_do_not_keep_new_events_out,
+    a_known_key_keeps_nothing_else_of_its_unit_out,
+    publishers_whose_keys_overlap_are_all_answered,
     a_unit_publishes_with_what_it_writes_or_not_at_all,
     topics_do_not_see_each_other,
     namespaces_do_not_see_each_other,
@@ -84,6 +86,45 @@ async fn some_known_keys_do_not_keep_new_events_out(store: Store) {
     assert_eq!(second[4].cursor, first[0].cursor);
     assert_eq!(second[0].cursor, second[3].cursor);
     assert_eq!(all(&store, "t").await, [1, 2, 3, 4]);
+}
+
+/// What a key spares is its own event.
+async fn a_known_key_keeps_nothing_else_of_its_unit_out(store: Store) {
+    let keyed = || event(1).with_key("k").unwrap();
+    let first = store.events().publish("t", keyed()).await.unwrap();
+    let mut unit = store.unit();
+    unit.containers().save(Container::new("c").unwrap());
+    unit.events().publish("t", keyed()).publish("other", event(2));
+    let done = unit.commit().await.unwrap();
+    assert!(!done.replayed);
+    assert_eq!((&done.published[0][0].cursor, done.published[0][0].duplicate), (&first, true));
+    assert!(!done.published[1][0].duplicate);
+    assert_eq!((all(&store, "t").await, all(&store, "other").await), (vec![1], vec![2]));
+    assert!(store.containers().get("c").await.unwrap().is_some());
+    // Two topics, nothing but events, one of them without a key.
+    let mut unit = store.unit();
+    unit.events().publish("t", keyed()).publish("other", event(3));
+    unit.commit().await.unwrap();
+    assert_eq!((all(&store, "t").await, all(&store, "other").await), (vec![1], vec![2, 3]));
+}
+
+/// Each finds some of its keys published by others, also while it looks which.
+async fn publishers_whose_keys_overlap_are_all_answered(store: Store) {
+    let keyed = |n: u64| event(n).with_key(&format!("k{n}")).unwrap();
+    store.events().publish("t", keyed(0)).await.unwrap();
+    for round in 0..20 {
+        let tasks: Vec<_> = (0..4)
+            .map(|task| {
+                let store = store.clone();
+                let events = [0, 100 + round, 1_000 + 10 * round + task].map(keyed).to_vec();
+                tokio::spawn(async move { store.events().publish_many("t", events).await })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap().unwrap().len(), 3);
+        }
+    }
+    assert_eq!(all(&store, "t").await.len(), 1 + 20 * 5);
 }
 
 async fn a_unit_publishes_with_what_it_writes_or_not_at_all(store: Store) {

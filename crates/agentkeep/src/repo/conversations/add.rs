@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::edit::expect_visible;
 use super::lineage::{Lineage, Segment};
 use super::view::{View, not_found};
-use crate::driver::{Known, NewEntry};
+use crate::driver::NewEntry;
 use crate::error::{Error, Kind, Result};
 use crate::model::Message;
 use crate::repo::plan::{AddReceipt, Intent, Placed, Plan};
@@ -51,6 +51,10 @@ impl Intent for AddIntent {
         let messages = self.append(plan, &stream, entries, placed);
         plan.receipts.push(AddReceipt { operation: messages.0, messages: messages.1, before });
         Ok(())
+    }
+
+    fn only_appends(&self) -> bool {
+        true
     }
 
     fn describe(&self) -> String {
@@ -147,8 +151,7 @@ impl AddIntent {
         if entries.is_empty() {
             return (usize::MAX, placed);
         }
-        let known = if plan.careful { Known::Refuse } else { Known::Answer };
-        let (operation, start) = plan.append(&self.session, stream, entries, known);
+        let (operation, start) = plan.append(&self.session, stream, entries, plan.known());
         let moved = placed.into_iter().map(|placed| match placed {
             Placed::Entry(entry) => Placed::Entry(entry + start),
             known @ Placed::Known(_) => known,

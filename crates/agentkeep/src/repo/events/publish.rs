@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::cursor::{Cursor, Issuer};
 use super::meets::kept;
 use super::topic::Topic;
-use crate::driver::{Expect, Known, NewEntry, Outcome};
+use crate::driver::{Expect, NewEntry, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::json::Json;
 use crate::model::Event;
@@ -77,8 +77,7 @@ impl Intent for Publish {
         let (entries, mut events) = self.entries(&known)?;
         let mut operation = usize::MAX;
         if !entries.is_empty() {
-            let answers = if plan.careful || !keyed { Known::Refuse } else { Known::Answer };
-            let (place, start) = plan.publish(&topic, entries, answers)?;
+            let (place, start) = plan.publish(&topic, entries, plan.known())?;
             operation = place;
             for placed in &mut events {
                 if let Placed::Entry(entry) = placed {
@@ -88,6 +87,10 @@ impl Intent for Publish {
         }
         plan.published.push(PublishReceipt { issuer, operation, events });
         Ok(())
+    }
+
+    fn only_appends(&self) -> bool {
+        self.events.iter().any(|event| event.key().is_some())
     }
 }
 

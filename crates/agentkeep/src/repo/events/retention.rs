@@ -92,11 +92,19 @@ pub(super) async fn run(space: &Space) -> Result<Retained> {
     };
     let default = upkeep::default_retention(space).await?;
     let mut find = Find::by(&TOPICS, "by_name")?.limit(1_000);
+    let mut failed = None;
     loop {
         let found = space.find(&find).await?;
         for record in &found.records {
             lease.renew(space).await?;
-            one(space, &Topic::of_record(record)?, &default, &lease, &mut retained).await?;
+            let of_topic = async |retained: &mut Retained| {
+                one(space, &Topic::of_record(record)?, &default, &lease, retained).await
+            };
+            // One topic's trouble is not another's.
+            match of_topic(&mut retained).await {
+                Err(error) if error.kind() == Kind::Closed => return Err(error),
+                done => failed = failed.or(done.err()),
+            }
         }
         match found.next {
             Some(next) => find.after = Some(next),
@@ -104,7 +112,7 @@ pub(super) async fn run(space: &Space) -> Result<Retained> {
         }
     }
     lease.end(space).await?;
-    Ok(retained)
+    failed.map_or(Ok(retained), Err)
 }
 
 async fn one(

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::state::{Delivery, GroupState, delivery_key, group_key};
 use super::{Group, Leased};
-use crate::driver::{Expect, Operation, Record, Save};
+use crate::driver::{Expect, MAX_BODY, Operation, Record, Save};
 use crate::error::{Error, Kind, Result};
 use crate::json::{Json, ObjectEditor};
 use crate::model::{StoredEvent, document};
@@ -12,6 +12,9 @@ use crate::repo::events::cursor::Cursor;
 use crate::repo::events::look::{NONE, look, trims_key};
 use crate::repo::plan::{Guard, Intent, Plan};
 use crate::schema::{DEAD_LETTERS, Key};
+
+/// So many characters of a reason are kept where the whole is too long.
+const REASON: usize = 10_000;
 
 pub(super) fn lost(cursor: &Cursor) -> Error {
     Error::new(Kind::LeaseLost, "the event is not this worker's any more")
@@ -151,18 +154,29 @@ impl Dead {
     fn put_aside(&self, plan: &mut Plan<'_>) -> Result<()> {
         let old = &self.old;
         plan.push(Operation::Delete(delivery_key(&old.topic, &old.group, old.number)?));
-        let mut body = ObjectEditor::default();
+        let number = format!("{:020}", old.number);
+        let key = Key::new(&DEAD_LETTERS, [&old.topic, &old.group, &number])?;
+        let mut body = self.letter(&self.reason, &self.body);
+        if body.len() > MAX_BODY {
+            let reason: String = self.reason.chars().take(REASON).collect();
+            let reason =
+                format!("{reason} (its {} bytes leave no room for them here)", self.body.len());
+            body = self.letter(&reason, &Json::null());
+        }
+        plan.put(key, body, Save::Any)
+    }
+
+    fn letter(&self, reason: &str, event: &Json) -> Json {
+        let (old, mut body) = (&self.old, ObjectEditor::default());
         body.set("topic", &Json::string(&old.topic))
             .set("group", &Json::string(&old.group))
             .set("number", &Json::integer(i64::try_from(old.number).unwrap_or(i64::MAX)))
             .set("cursor", &Json::string(self.cursor.as_str()))
-            .set("reason", &Json::string(&self.reason))
+            .set("reason", &Json::string(reason))
             .set("deliveries", &Json::integer(i64::from(old.deliveries)))
             .set("time", &Json::integer(document::now()))
-            .set("event", &self.body);
-        let number = format!("{:020}", old.number);
-        let key = Key::new(&DEAD_LETTERS, [&old.topic, &old.group, &number])?;
-        plan.put(key, body.finish(), Save::Any)
+            .set("event", event);
+        body.finish()
     }
 }
 

@@ -26,6 +26,8 @@ use crate::schema::{DEAD_LETTERS, DELIVERIES, Key, Value, check_id};
 const ATTEMPTS: u32 = 20;
 /// Most events leased at once.
 const MOST: usize = 1_000;
+/// Bytes of events after which one call puts no more aside.
+const DEAD_BYTES: usize = 16 << 20;
 
 /// How a group hands out events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +80,8 @@ pub struct DeadLetter {
     pub deliveries: u32,
     /// When it was put aside, in milliseconds since 1970.
     pub time: i64,
-    /// Its content; `null` when it was trimmed before it was done.
+    /// Its content; `null` when it was trimmed before it was done, or leaves no room for the rest: then
+    /// the reason says so, and the topic has it under the cursor.
     pub event: Json,
 }
 
@@ -162,7 +165,12 @@ impl Group {
         self.end(leased, End::Longer).await?;
         let key = delivery_key(&self.topic, &self.name, leased.event.number)?;
         let record = self.space.get(&key).await?.ok_or_else(|| lost(&leased.event.cursor))?;
-        leased.until = record.body.to::<Delivery>()?.until;
+        let delivery: Delivery = record.body.to()?;
+        // It may have run out again, and be another worker's.
+        if delivery.deliveries != leased.deliveries {
+            return Err(lost(&leased.event.cursor));
+        }
+        leased.until = delivery.until;
         leased.version = record.version;
         Ok(())
     }
@@ -271,7 +279,12 @@ impl Group {
         let mut find = of_group(Find::by(&DELIVERIES, "by_until")?, &self.topic, &self.name);
         find.range.1 = std::ops::Bound::Included(Value::integer(now));
         find.limit = limit;
+        let mut dead = 0;
         for record in self.space.find(&find).await?.records {
+            // The next call puts more aside.
+            if dead > DEAD_BYTES {
+                break;
+            }
             let old: Delivery = record.body.to()?;
             let range = Range { from: old.number, limit: 1, reverse: false };
             let Some(seen) = look(&self.space, &self.topic, range, None).await? else { break };
@@ -283,6 +296,7 @@ impl Group {
             };
             let event = event(&seen.issuer, entry);
             if old.deliveries >= handed.state.max_deliveries {
+                dead += event.body.len();
                 handed.dead.push(Dead::of(&event, &record, old));
                 continue;
             }
